@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#ifndef PEERBAR_VERBS_H
+#define PEERBAR_VERBS_H
+
+#include <errno.h>
+#include <infiniband/verbs.h>
+
+#include <peerbar/peerbar.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * peerbar_reg_mr - register part of a buffer as an RDMA memory region
+ * @buf: the buffer; may be closed as soon as this returns
+ * @pd: protection domain that will own the region
+ * @offset: start inside the buffer, bytes; congruent with @iova within a page
+ * @length: bytes
+ * @iova: address by which peers will name the first byte
+ * @access: IBV_ACCESS_LOCAL_WRITE, REMOTE_READ, REMOTE_WRITE, REMOTE_ATOMIC
+ * and RELAXED_ORDERING; nothing else
+ * @out: the region; release it with ibv_dereg_mr()
+ *
+ * Inline, so that libpeerbar itself does not need libibverbs.
+ *
+ * Return: 0 or a negative errno: -EOPNOTSUPP the provider or the driver cannot
+ * register dma-bufs, -EINVAL a bad range or access, -ENODEV the buffer has been
+ * revoked, -ENOMEM.
+ */
+static inline int peerbar_reg_mr(const struct peerbar_buffer *buf,
+				 struct ibv_pd *pd, uint64_t offset,
+				 size_t length, uint64_t iova, int access,
+				 struct ibv_mr **out)
+{
+	struct ibv_mr *mr;
+
+	errno = 0;
+	mr = ibv_reg_dmabuf_mr(pd, offset, length, iova, peerbar_buffer_fd(buf),
+			       access);
+	if (!mr)
+		return errno ? -errno : -EIO;
+	*out = mr;
+	return 0;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PEERBAR_VERBS_H */
