@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# shellcheck shell=bash
+# Variables come from and go to build-provider, which reads this file.
+# shellcheck disable=SC2034,SC2154
+#
+# build-provider's first way: the distribution's rdma-core source package, with
+# the patch, built by its own build system as far as the one provider needs.
+# The package is fetched with an apt state of our own; the host's is only read.
+
+# --- fetching ---------------------------------------------------------------
+
+# The machine's own package sources, turned into deb-src ones. Both formats keep
+# their options (keys, architectures, enabled or not) because only the word that
+# names the type is touched.
+private_sources() {
+	local to=$1 main parts f
+	eval "$(apt-config shell main Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d)"
+	mkdir -p "$to"
+	for f in "$main" "${parts%/}"/*.list; do
+		[[ -r $f ]] || continue
+		sed -E 's/^[[:space:]]*deb([[:space:]])/deb-src\1/' "$f" | awk '!seen[$0]++' >"$to/$(basename "$f" .list).list"
+	done
+	for f in "${parts%/}"/*.sources; do
+		[[ -r $f ]] || continue
+		sed -E 's/^Types:.*$/Types: deb-src/I' "$f" >"$to/$(basename "$f")"
+	done
+}
+
+private_apt() {
+	local d=$1
+	mkdir -p "$d/lists/partial" "$d/cache/archives/partial"
+	private_sources "$d/sources.d"
+	cat >"$d/apt.conf" <<EOF
+Dir::Etc::sourcelist "/dev/null";
+Dir::Etc::sourceparts "$d/sources.d";
+Dir::State::Lists "$d/lists";
+Dir::Cache "$d/cache";
+Acquire::Languages "none";
+Acquire::Retries "2";
+APT::Sandbox::User "";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+EOF
+}
+
+# Leaves the files of the installed version's source package in $1.
+fetch_source() {
+	local to=$1 apt=$work/apt offered
+	private_apt "$apt"
+	run "fetching the list of source packages" apt-get -c "$apt/apt.conf" update || true
+	offered=$(apt-cache -c "$apt/apt.conf" showsrc --only-source "$source" 2>>"$log" |
+		sed -n 's/^Version: //p' | sort -u | paste -sd ' ')
+	if [[ " $offered " != *" $source_version "* ]]; then
+		cannot "the configured mirrors offer the source of $source ${offered:-in no version}, installed is $source_version" \
+			"Bring the installed packages up to date (apt-get install $package ibverbs-providers)," \
+			"or give the source with --source-dir or --tarball."
+		return
+	fi
+	mkdir -p "$to"
+	if ! (cd "$to" && run "fetching $source $source_version" apt-get -c "$apt/apt.conf" \
+		source --download-only --only-source "$source=$source_version"); then
+		grep '^E: ' "$log" | sed 's/^/  | /' >&2 || true
+		cannot "the mirrors list the source of $source $source_version but do not hand it out" \
+			"Try again later, or give it with --source-dir or --tarball."
+	fi
+}
+
+# --- unpacking --------------------------------------------------------------
+
+unpack_package() {
+	local from=$1 to=$2 part
+	mkdir -p "$to"
+	run "unpacking" tar -C "$to" --strip-components=1 -xf "$from/${source}_$(upstream_of "$source_version")".orig.tar.* ||
+		explain "unpacking the source"
+	for part in "$from"/*.debian.tar.*; do
+		[[ -e $part ]] || continue
+		run "unpacking the distribution's changes" tar -C "$to" -xf "$part" || explain "unpacking the source"
+	done
+	[[ -f $to/debian/patches/series ]] || return 0
+	while read -r part _; do
+		case $part in ''|'#'*) continue ;; esac
+		run "applying the distribution's $part" patch -d "$to" -p1 --no-backup-if-mismatch \
+			-i "$to/debian/patches/$part" || explain "applying $part"
+	done <"$to/debian/patches/series"
+}
+
+# copy_tree FROM TO: without what building in the tree may have left there.
+copy_tree() {
+	mkdir -p "$2"
+	tar -C "$1" --exclude=./build --exclude=./.git -cf - . | tar -C "$2" -xf -
+}
+
+# Puts the unpatched source into $1; sets origin.
+get_tree() {
+	local to=$1
+	if [[ -n $source_dir ]]; then
+		copy_tree "$source_dir" "$to"
+		origin=$source_dir
+	elif [[ -n $tarball ]]; then
+		mkdir -p "$to"
+		run "unpacking $tarball" tar -C "$to" --strip-components=1 -xf "$tarball" || explain "unpacking $tarball"
+		[[ -f $to/providers/rxe/rxe.c ]] || die "$tarball is not an rdma-core tarball" \
+			"It has no providers/rxe/rxe.c."
+		origin=$tarball
+	else
+		need tar:tar xz:xz-utils bzip2:bzip2
+		fetch_source "$work/package"
+		[[ -z $unusable ]] || return 0
+		unpack_package "$work/package" "$to"
+		origin="$source $source_version"
+	fi
+}
+
+# --- patching and building --------------------------------------------------
+
+cmake_value() {
+	sed -nE "s/^[[:space:]]*set\($2 \"([^\"]*)\"\).*/\1/Ip" "$1/CMakeLists.txt" | head -n 1
+}
+
+# Same private ABI number is not enough: the layout behind it has changed
+# between releases that share a number.
+check_version() {
+	local tree=$1 is want
+	is=$(cmake_value "$tree" PACKAGE_VERSION)
+	want=$(upstream_of "$source_version")
+	[[ $is == "$want" ]] && return
+	((check)) || die "$origin is rdma-core ${is:-of an unknown version}, $package is $want" \
+		"A provider only works with the libibverbs it was written for." \
+		"Give the source of $want (or use --check to see whether it builds at all)."
+	say "only checking: this is rdma-core $is, installed is $want"
+}
+
+# Which of the patches: ibv_cmd_reg_dmabuf_mr() got one more parameter with time.
+choose_patches() {
+	local prototype
+	prototype=$(sed -n '/^int ibv_cmd_reg_dmabuf_mr(/,/;/p' "$1/libibverbs/driver.h")
+	case $prototype in
+	*ibv_command_buffer*) printf '%s\n' "$here"/patches/*.patch ;;
+	?*) printf '%s\n' "$here"/patches/no-driver-buffer/*.patch ;;
+	esac
+}
+
+apply_patches() {
+	local tree=$1 patches p
+	if grep -q 'reg_dmabuf_mr' "$tree/providers/rxe/rxe.c"; then
+		say "this rdma-core has the op already: building it as it is"
+		return
+	fi
+	patches=$(choose_patches "$tree")
+	[[ -n $patches ]] || die "this rdma-core is too old: its libibverbs has no ibv_cmd_reg_dmabuf_mr()" \
+		"dma-buf registration came with rdma-core 34."
+	while read -r p; do
+		run "applying $(basename "$p")" patch -d "$tree" -p1 --no-backup-if-mismatch -i "$p" ||
+			explain "applying $(basename "$p")"
+	done <<<"$patches"
+}
+
+# Neighbour resolution, valgrind notes, man pages and Python are the business of
+# other parts of rdma-core; without them the only tools needed are those below.
+build_tree() {
+	local tree=$1 build=$2
+	run "configuring" cmake -S "$tree" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+		-DENABLE_RESOLVE_NEIGH=0 -DENABLE_VALGRIND=0 -DNO_MAN_PAGES=1 -DNO_PYVERBS=1 \
+		-DCMAKE_SKIP_RPATH=1 || explain "configuring rdma-core"
+	run "building the provider" ninja -C "$build" "lib/librxe-rdmav$nn.so" || explain "building the provider"
+}
+
+build_from_source() {
+	local tree=$work/tree
+	get_tree "$tree"
+	[[ -z $unusable ]] || return 0
+	check_version "$tree"
+	need gcc:gcc /usr/include/stdio.h:libc6-dev readelf:binutils cmake:cmake ninja:ninja-build \
+		pkg-config:pkg-config python3:python3 patch:patch
+	nn=$(cmake_value "$tree" IBVERBS_PABI_VERSION)
+	apply_patches "$tree"
+	build_tree "$tree" "$work/build"
+	so=$work/build/lib/librxe-rdmav$nn.so
+}
