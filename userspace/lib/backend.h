@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The two ways to a vfio device and its IOMMU. Everything that differs between
+ * them is behind struct pb_backend; device.c and iova.c see nothing else.
+ */
+#ifndef PB_BACKEND_H
+#define PB_BACKEND_H
+
+#include <peerbar/peerbar.h>
+
+#include "context.h"
+
+/* Where a device is found, gathered before anything of it is opened. */
+struct pb_site {
+	char address[PEERBAR_ADDRESS_MAX];
+	int group;     /* IOMMU group; -1: none */
+	char cdev[32]; /* "vfio0", its name in /dev/vfio/devices; or empty */
+};
+
+struct pb_iova_range {
+	uint64_t start;
+	uint64_t last;
+};
+
+/*
+ * What one or more devices of an IOMMU group see by DMA. Devices of one group
+ * cannot be told apart by the IOMMU, so that they share it.
+ */
+struct pb_space {
+	struct pb_space *next;
+	const struct pb_backend *backend;
+	int group;
+	unsigned int users;
+	struct peerbar_iova_map *maps; /* what is mapped now */
+
+	uint32_t ioas_id; /* iommufd */
+	int container_fd; /* group */
+	int group_fd;	  /* group */
+};
+
+struct pb_backend {
+	enum peerbar_backend id;
+	const char *name;
+	/*
+	 * 0, or why this way is closed for the device: -EOPNOTSUPP the kernel
+	 * has no such thing, -EACCES we have no right to it.
+	 */
+	int (*usable)(struct peerbar *pb, const struct pb_site *site,
+		      const char **why);
+	int (*space_init)(struct peerbar *pb, const struct pb_site *site,
+			  struct pb_space *space);
+	void (*space_exit)(struct peerbar *pb, struct pb_space *space);
+	/* Opens the device within @space: a descriptor. */
+	int (*device_open)(struct peerbar *pb, const struct pb_site *site,
+			   struct pb_space *space);
+
+	/* The rest may be NULL: not supported. */
+
+	/* IOVAs the IOMMU can use, in a malloc()ed array, in their order. */
+	int (*iova_ranges)(struct peerbar *pb, struct pb_space *space,
+			   struct pb_iova_range **out, size_t *count);
+	int (*map_dmabuf)(struct peerbar *pb, struct pb_space *space, int fd,
+			  uint64_t offset, uint64_t length, uint64_t iova,
+			  bool writable);
+	int (*unmap)(struct peerbar *pb, struct pb_space *space, uint64_t iova,
+		     uint64_t length);
+};
+
+extern const struct pb_backend pb_backend_iommufd;
+extern const struct pb_backend pb_backend_group;
+
+/*
+ * The space of the device's group, made when it is the first. Every get is
+ * undone by a put after the device's descriptor was closed.
+ */
+int pb_space_get(struct peerbar *pb, const struct pb_backend *backend,
+		 const struct pb_site *site, struct pb_space **out);
+void pb_space_put(struct peerbar *pb, struct pb_space *space);
+
+#endif /* PB_BACKEND_H */
