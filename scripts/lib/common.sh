@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+#
+# What every script here starts from: messages, the cache, locks, progress.
+
+set -euo pipefail
+
+PEERBAR_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+PEERBAR_CACHE=${XDG_CACHE_HOME:-${HOME:?is not set: where shall the cache go? Set XDG_CACHE_HOME}/.cache}/peerbar
+export PEERBAR_CACHE
+ME=${0##*/}
+
+say() {
+	printf '%s: %s\n' "$ME" "$*" >&2
+}
+
+die() {
+	say "$@"
+	exit 1
+}
+
+# usage_error TEXT...: the caller typed something wrong
+usage_error() {
+	say "$@ (see scripts/$ME --help)"
+	exit 2
+}
+
+# The comment that stands at the head of the script is its manual.
+print_help() {
+	sed -n '/^#!/d; /^# SPDX/d; /^#$/{s/.*//p; b;}; /^# /{s/^# //p; b;}; q' "$0"
+}
+
+make_cache() {
+	mkdir -p "$PEERBAR_CACHE" ||
+		die "cannot make the cache folder $PEERBAR_CACHE; set XDG_CACHE_HOME to a place you can write to"
+}
+
+# need_space MEGABYTES WHAT: refuse early what would fail late
+need_space() {
+	local have
+	make_cache
+	have=$(df -Pm "$PEERBAR_CACHE" | awk 'NR == 2 { print $4 }')
+	((have >= $1)) ||
+		die "$2 needs about $1 MB in $PEERBAR_CACHE, only $have MB are free; make room or set XDG_CACHE_HOME"
+}
+
+# lock NAME: hold a lock until this process ends; say so when another one holds it
+lock() {
+	local fd file=$PEERBAR_CACHE/lock/$1
+	mkdir -p "${file%/*}"
+	exec {fd}>"$file"
+	if ! flock -n "$fd"; then
+		say "waiting for another run that holds the lock '$1' ..."
+		flock "$fd"
+	fi
+	LOCK_FD=$fd
+}
+
+unlock() {
+	exec {LOCK_FD}>&-
+}
+
+# progress WHAT REGEX LOG: pass nothing on, but say every few seconds how many
+# lines matched; everything goes to LOG
+progress() {
+	local what=$1 regex=$2 log=$3 count=0 start=$SECONDS next=$((SECONDS + 5)) line status
+	while true; do
+		if IFS= read -r -t 5 line; then
+			printf '%s\n' "$line" >>"$log"
+			[[ ! $line =~ $regex ]] || count=$((count + 1))
+		else
+			status=$?
+			((status > 128)) || break
+		fi
+		if ((SECONDS >= next)); then
+			say "$what: $count done, $((SECONDS - start)) s"
+			next=$((SECONDS + 10))
+		fi
+	done
+}
+
+# key_of: a short name for what comes in on standard input
+key_of() {
+	sha256sum | cut -c1-16
+}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+"""What a virtual host consists of: its devices, and the QEMU command line that makes them."""
+
+import re
+
+QEMU = "qemu-system-x86_64"
+BOOT = "console=ttyS0 panic=-1 oops=panic kasan_multi_shot tsc=reliable no_timer_check rcupdate.rcu_expedited=1 intel_iommu=on dummy.numdummies=0"
+FIRST_SLOT = 0x10
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class BadOption(Exception):
+    """The user asked for something that cannot be."""
+
+
+def parse_size(text):
+    match = re.fullmatch(r"([0-9]+)([KMG]?)i?B?", text, re.IGNORECASE)
+    if not match or not int(match.group(1)):
+        raise BadOption("'%s' is not a size such as 64M or 1G" % text)
+    return int(match.group(1)) * UNITS[match.group(2).upper()]
+
+
+class Device:
+    """A PCI device for vfio: `memory[:SIZE]` (ivshmem), `register` (edu) or `nvme[:SIZE]` (with a memory buffer)."""
+
+    VARIABLES = {"memory": "PEERBAR_MEMDEV", "register": "PEERBAR_REGDEV", "nvme": "PEERBAR_NVMEDEV"}
+
+    def __init__(self, spec):
+        self.kind, _, size = spec.partition(":")
+        if self.kind not in self.VARIABLES:
+            raise BadOption("unknown device '%s': memory[:SIZE], register or nvme[:SIZE]" % spec)
+        if size and self.kind == "register":
+            raise BadOption("a register device has no size")
+        self.size = parse_size(size or "64M")
+        if self.size & (self.size - 1) or self.size < 1 << 20:
+            raise BadOption("the size of '%s' must be a power of two, 1M or more" % spec)
+
+    def arguments(self, index):
+        where = "bus=pcie.0,addr=%#x" % (FIRST_SLOT + index)
+        if self.kind == "memory":
+            return [
+                *("-object", "memory-backend-ram,id=bar%d,size=%d" % (index, self.size)),
+                *("-device", "ivshmem-plain,memdev=bar%d,%s" % (index, where)),
+            ]
+        if self.kind == "register":
+            return ["-device", "edu,%s" % where]
+        return [
+            *("-blockdev", "driver=null-co,node-name=disk%d,size=64M,read-zeroes=on" % index),
+            *("-device", "nvme,serial=peerbar%d,drive=disk%d,cmb_size_mb=%d,%s" % (index, index, self.size >> 20, where)),
+        ]
+
+    @staticmethod
+    def address(index):
+        return "0000:00:%02x.0" % (FIRST_SLOT + index)
+
+
+def device_variables(devices):
+    """The variables that name the devices: the first of each kind alone, and all of a kind where there are several."""
+    env = {"PEERBAR_VFIO": " ".join(Device.address(i) for i in range(len(devices)))}
+    for kind, name in Device.VARIABLES.items():
+        addresses = [Device.address(i) for i, d in enumerate(devices) if d.kind == kind]
+        if addresses:
+            env[name] = addresses[0]
+            env[name + "S"] = " ".join(addresses)
+    return env
+
+
+def base_command(use_kvm, kernel, initramfs, cpus, memory):
+    """The part that the probe for KVM and a real run have in common."""
+    if use_kvm:
+        cpu = ["-machine", "q35,kernel-irqchip=split", "-accel", "kvm", "-cpu", "host"]
+    else:
+        cpu = ["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"]
+    return [
+        QEMU,
+        *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"),
+        *cpu,
+        *("-smp", str(cpus), "-m", "%dM" % (memory >> 20)),
+        *("-kernel", kernel, "-initrd", initramfs),
+    ]
+
+
+def command(plan, ctl_fd, log_fd, wire_fd):
+    """The QEMU command for one host of the plan; the descriptors are our sockets to it."""
+    args = base_command(plan.use_kvm, plan.image, plan.initramfs, plan.cpus, plan.memory)
+    args += [
+        *("-append", BOOT + (" " + plan.append if plan.append else "")),
+        *("-device", "intel-iommu,intremap=on"),
+        *("-chardev", "socket,id=log,fd=%d" % log_fd, "-serial", "chardev:log"),
+        *("-chardev", "socket,id=ctl,fd=%d" % ctl_fd, "-device", "virtio-serial-pci,max_ports=2"),
+        *("-device", "virtserialport,chardev=ctl,nr=1,name=peerbar"),
+        *("-device", "virtio-rng-pci"),
+        *("-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"),
+        *("-device", "virtio-9p-pci,fsdev=root,mount_tag=root"),
+    ]
+    if plan.share:
+        args += [
+            *("-fsdev", "local,id=share,path=%s,security_model=none,multidevs=remap" % plan.share.replace(",", ",,")),
+            *("-device", "virtio-9p-pci,fsdev=share,mount_tag=share"),
+        ]
+    if wire_fd is not None:
+        mac = "52:54:00:70:62:%02x" % (wire_fd[0] + 1)
+        args += [
+            *("-netdev", "socket,id=wire,fd=%d" % wire_fd[1]),
+            *("-device", "virtio-net-pci,netdev=wire,mac=%s,host_mtu=9000,romfile=" % mac),
+        ]
+    for i, device in enumerate(plan.devices):
+        args += device.arguments(i)
+    return args
