@@ -29,8 +29,8 @@ _Static_assert(OPS_SLOT % sizeof(op_fn) == 0, "the op is a pointer");
 _Static_assert(OPS_SLOT < OPS_SIZE, "the op is in the table");
 
 /* libibverbs keeps these to its providers; the installed headers have neither. */
-int ibv_cmd_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t length, uint64_t iova,
-			  int fd, int access, void *vmr, void *driver);
+int ibv_cmd_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t length, uint64_t iova, int fd,
+			  int access, void *vmr, void *driver);
 void verbs_set_ops(struct verbs_context *ctx, const op_fn *ops);
 
 void provider_set_ops(struct verbs_context *ctx, const op_fn *ops);
