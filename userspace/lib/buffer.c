@@ -59,7 +59,7 @@ static int export_failed(struct peerbar_device *dev, unsigned int bar, int err)
 {
 	if (err == -ENOTTY || err == -EOPNOTSUPP)
 		return pb_fail(dev->pb, -EOPNOTSUPP,
-			       "cannot export BAR %u of %s: this kernel or the device's driver has no VFIO_DEVICE_FEATURE_DMA_BUF (Linux 6.19 with CONFIG_VFIO_PCI_DMABUF has)",
+			       "cannot export BAR %u of %s: its driver has no VFIO_DEVICE_FEATURE_DMA_BUF (a kernel with CONFIG_VFIO_PCI_DMABUF has)",
 			       bar, dev->address);
 	return pb_fail(dev->pb, err, "cannot export BAR %u of %s", bar,
 		       dev->address);

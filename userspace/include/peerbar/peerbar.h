@@ -8,18 +8,31 @@
  *
  * Conventions, stated once:
  *
- * - Functions that can fail return 0 or a negative errno. Output pointers are
- *   written on success only. Nothing exits, aborts or prints; messages for a
- *   person go to the log callback of the context.
- * - Close functions take NULL and never fail. Every descriptor is O_CLOEXEC.
+ * - Functions that can fail return 0 or a negative errno, and leave errno
+ *   itself undefined. Output pointers are written on success only. Nothing
+ *   exits, aborts or prints; messages for a person go to the log callback of
+ *   the context, and say what was tried, what failed and what to do.
+ * - The errnos that a function names are those with a meaning of their own. Any
+ *   other is the kernel's, passed on as it is. -ENOMEM is possible wherever a
+ *   handle is made, -EMFILE and -ENFILE wherever a descriptor is, and -EINVAL
+ *   is returned by every fallible function for a required pointer that is NULL.
+ * - Close functions take NULL, never fail and leave errno alone. Every
+ *   descriptor is O_CLOEXEC.
  * - Option structs begin with their size (set it with sizeof); a larger struct
  *   than the library knows is accepted only when what it does not know is zero
- *   (-E2BIG otherwise). Unknown flag bits are refused with -EINVAL. NULL means
- *   defaults.
+ *   (-E2BIG otherwise), a smaller one than the first release's is -EINVAL.
+ *   Unknown values are refused with -EINVAL. NULL means defaults, and so does
+ *   a struct of which only the size is set. Structs that are filled in work
+ *   the same way: set the size, and what the library does not know becomes 0.
  * - A handle may be used by one thread at a time; different handles may be used
- *   by different threads at once. A parent must outlive its children: context,
- *   device, buffer, then mapping and iova map.
- * - No function is async-signal-safe unless it says so.
+ *   by different threads at once, even with the same parent. Opening and
+ *   closing a child does not count as using the parent. A parent must outlive
+ *   its children: context, device, buffer, then mapping and DMA mapping, except
+ *   where a function says otherwise.
+ * - No function is async-signal-safe. The primitives of peerbar/mmio.h are.
+ * - After fork() the child may use mappings and descriptors, and nothing else of
+ *   what it inherited.
+ * - Sizes and offsets are bytes. "A page" is sysconf(_SC_PAGESIZE) bytes.
  */
 #ifndef PEERBAR_PEERBAR_H
 #define PEERBAR_PEERBAR_H
@@ -36,6 +49,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 #endif
 
+/* A PCI function has at most this many BARs; a 64-bit one counts twice. */
 #define PEERBAR_NUM_BARS 6
 /* Longest PCI address, "dddddddd:bb:dd.f", with its NUL. */
 #define PEERBAR_ADDRESS_MAX 17
@@ -46,22 +60,634 @@ struct peerbar_buffer;
 struct peerbar_mapping;
 struct peerbar_iova_map;
 
+/* Contexts ----------------------------------------------------------------- */
+
+/**
+ * enum peerbar_log_level - how much a message matters
+ * @PEERBAR_LOG_ERROR: why a function is about to fail
+ * @PEERBAR_LOG_INFO: something works less well than it could
+ * @PEERBAR_LOG_DEBUG: what the library does
+ */
 enum peerbar_log_level {
 	PEERBAR_LOG_ERROR,
 	PEERBAR_LOG_INFO,
 	PEERBAR_LOG_DEBUG,
 };
 
+/**
+ * typedef peerbar_log_fn - takes the library's messages
+ * @arg: log_arg of struct peerbar_options
+ * @level: how much it matters
+ * @message: one line without a newline; the library's, gone after the call
+ *
+ * Called by the thread that is inside a library function, so possibly by
+ * several at once, and possibly with locks of the library held: it must not
+ * call the library. It need not preserve errno.
+ */
 typedef void (*peerbar_log_fn)(void *arg, enum peerbar_log_level level,
 			       const char *message);
 
-/* How the CPU sees a mapping. The values are the kernel's. */
-enum peerbar_memattr {
-	PEERBAR_MEMATTR_NC = 0, /* noncached, strongly ordered */
-	PEERBAR_MEMATTR_WC = 1, /* write-combining */
+/**
+ * struct peerbar_options - how to open a context
+ * @size: sizeof(struct peerbar_options)
+ * @log: takes messages; NULL: they are dropped
+ * @log_arg: first argument of @log
+ */
+struct peerbar_options {
+	size_t size;
+	peerbar_log_fn log;
+	void *log_arg;
 };
 
-/* The memory type found in page tables. */
+/**
+ * peerbar_open - make a context
+ * @options: NULL for defaults
+ * @out: the context; the caller's, until peerbar_close()
+ *
+ * Needs no privileges and touches no device.
+ *
+ * Return: 0, or a negative errno: -ENOENT /sys, /dev or /proc is missing;
+ * -EINVAL or -E2BIG bad options.
+ */
+int peerbar_open(const struct peerbar_options *options, struct peerbar **out);
+
+/**
+ * peerbar_close - give a context back
+ * @pb: the context, whose devices and buffers have all been closed; or NULL
+ */
+void peerbar_close(struct peerbar *pb);
+
+/**
+ * peerbar_version - the version of the library that runs
+ *
+ * Any thread, any time.
+ *
+ * Return: "major.minor.patch", static.
+ */
+const char *peerbar_version(void);
+
+/* The machine -------------------------------------------------------------- */
+
+/**
+ * struct peerbar_bar_info - one BAR
+ * @length: bytes; 0: the BAR does not exist, and all else is false. The second
+ * half of a 64-bit BAR does not exist either.
+ * @is_memory: memory, not I/O ports
+ * @is_64bit: may be placed above 4 GiB
+ * @is_prefetchable: reading it has no side effects, says the device
+ * @can_mmap: vfio lets a process map it through the device's own descriptor. Of
+ * a device that is not open this is an estimate from size and alignment.
+ *
+ * Source: the flags in sysfs's `resource` (include/linux/ioport.h) and, once
+ * the device is open, VFIO_DEVICE_GET_REGION_INFO.
+ */
+struct peerbar_bar_info {
+	uint64_t length;
+	bool is_memory;
+	bool is_64bit;
+	bool is_prefetchable;
+	bool can_mmap;
+};
+
+/**
+ * struct peerbar_device_info - a PCI device, as sysfs shows it
+ * @address: "dddd:bb:dd.f", as in sysfs
+ * @vendor: PCI vendor ID
+ * @device: PCI device ID
+ * @class_code: class, subclass and programming interface: 0xccsspp
+ * @driver: name of the driver that has it; empty: none
+ * @iommu_group: number of its IOMMU group; -1: it is in none
+ * @vfio_bound: its driver is vfio-pci or a variant of it
+ * @bars: its BARs
+ */
+struct peerbar_device_info {
+	char address[PEERBAR_ADDRESS_MAX];
+	uint16_t vendor;
+	uint16_t device;
+	uint32_t class_code;
+	char driver[32];
+	int iommu_group;
+	bool vfio_bound;
+	struct peerbar_bar_info bars[PEERBAR_NUM_BARS];
+};
+
+/**
+ * peerbar_list_devices - all PCI devices of the machine
+ * @pb: the context
+ * @out: array of devices, in the order of their addresses; give it back with
+ * peerbar_free_devices(). NULL where there are none.
+ * @count: how many
+ *
+ * Needs no privileges. A device that goes away meanwhile is left out.
+ *
+ * Return: 0, or a negative errno: -ENOENT the machine has no PCI.
+ */
+int peerbar_list_devices(struct peerbar *pb, struct peerbar_device_info **out,
+			 size_t *count);
+
+/**
+ * peerbar_free_devices - give back what peerbar_list_devices() made
+ * @devices: the array, or NULL
+ */
+void peerbar_free_devices(struct peerbar_device_info *devices);
+
+/**
+ * peerbar_device_lookup - one PCI device by its address
+ * @pb: the context
+ * @address: "dddd:bb:dd.f", or "bb:dd.f" in domain 0, hexadecimal as lspci
+ * prints it
+ * @out: what sysfs shows of it
+ *
+ * Needs no privileges.
+ *
+ * Return: 0, or a negative errno: -EINVAL @address is no PCI address, -ENODEV
+ * there is no such device.
+ */
+int peerbar_device_lookup(struct peerbar *pb, const char *address,
+			  struct peerbar_device_info *out);
+
+/**
+ * struct peerbar_system_caps - what the machine has, whatever the device
+ * @size: sizeof(struct peerbar_system_caps), set by the caller
+ * @iommu: an IOMMU is on
+ * @vfio_pci: the vfio-pci driver is loaded or built in
+ * @vfio_group: vfio has groups and containers (/dev/vfio/vfio)
+ * @vfio_cdev: vfio makes character devices; false while vfio is not loaded
+ * @iommufd: there is /dev/iommu
+ * @pat_wc: WC mappings are possible: x86 has a PAT, and the kernel uses it as
+ * far as the caller may see; true on other machines, where WC does not hang on
+ * something that may be missing
+ * @ptdump: peerbar_memtype_of() works for this caller
+ * @kernel_release: as uname -r prints it
+ */
+struct peerbar_system_caps {
+	size_t size;
+	bool iommu;
+	bool vfio_pci;
+	bool vfio_group;
+	bool vfio_cdev;
+	bool iommufd;
+	bool pat_wc;
+	bool ptdump;
+	char kernel_release[65];
+};
+
+/**
+ * peerbar_system_caps - ask what the machine has
+ * @pb: the context
+ * @caps: the answer; its size is set by the caller
+ *
+ * Needs no privileges, but sees more with them (@pat_wc, @ptdump). Present does
+ * not mean permitted: opening a device may still fail with -EACCES.
+ *
+ * Return: 0, or a negative errno: -EINVAL a bad size.
+ */
+int peerbar_system_caps(struct peerbar *pb, struct peerbar_system_caps *caps);
+
+/* Binding to vfio-pci ------------------------------------------------------ */
+
+/**
+ * peerbar_bind - hand a device over to vfio-pci
+ * @pb: the context
+ * @address: as for peerbar_device_lookup()
+ *
+ * Takes the device away from its driver, whatever that is doing with it. Needs
+ * root. Loads no module. Idempotent: on a device that vfio has it does nothing
+ * and returns 0. On failure the device is given back to its own driver.
+ *
+ * Works by driver_override (Documentation/ABI/testing/sysfs-bus-pci).
+ *
+ * Return: 0, or a negative errno: -EINVAL @address is no PCI address, -ENODEV
+ * there is no such device, -ENOENT there is no vfio-pci driver (modprobe
+ * vfio-pci), -EACCES no permission or sysfs is read-only, -EIO vfio-pci did
+ * not want the device (usually it is in no IOMMU group).
+ */
+int peerbar_bind(struct peerbar *pb, const char *address);
+
+/**
+ * peerbar_unbind - take a device back from vfio-pci
+ * @pb: the context
+ * @address: as for peerbar_device_lookup()
+ *
+ * Lets the driver that the kernel would choose by itself have the device, or
+ * none if there is no such. Needs root. Idempotent: on a device that vfio does
+ * not have it does nothing and returns 0.
+ *
+ * Waits until nobody has the device open, for as long as that takes: the kernel
+ * does (vfio_unregister_group_dev()). Buffers and mappings of it are revoked.
+ *
+ * Return: 0, or a negative errno: -EINVAL @address is no PCI address, -ENODEV
+ * there is no such device, -EACCES no permission or sysfs is read-only.
+ */
+int peerbar_unbind(struct peerbar *pb, const char *address);
+
+/* Devices ------------------------------------------------------------------ */
+
+/**
+ * enum peerbar_backend - the way to a vfio device
+ * @PEERBAR_BACKEND_AUTO: iommufd where the kernel and the caller's rights allow
+ * it, else group
+ * @PEERBAR_BACKEND_IOMMUFD: the device's own character device, and /dev/iommu
+ * @PEERBAR_BACKEND_GROUP: group and container, the older way
+ */
+enum peerbar_backend {
+	PEERBAR_BACKEND_AUTO = 0,
+	PEERBAR_BACKEND_IOMMUFD,
+	PEERBAR_BACKEND_GROUP,
+};
+
+/**
+ * struct peerbar_device_options - how to open a device
+ * @size: sizeof(struct peerbar_device_options)
+ * @backend: which way
+ */
+struct peerbar_device_options {
+	size_t size;
+	enum peerbar_backend backend;
+};
+
+/**
+ * peerbar_device_open - open a device that vfio-pci has
+ * @pb: the context
+ * @address: as for peerbar_device_lookup()
+ * @options: NULL for defaults
+ * @out: the device; the caller's, until peerbar_device_close()
+ *
+ * Needs read and write access to the nodes in /dev/vfio, and to /dev/iommu for
+ * iommufd. vfio lets one process at a time have a device, and the devices of
+ * one IOMMU group go to one process: open them through one context, which
+ * makes them share their IOMMU address space. The first to open a device resets
+ * it, if it can be reset, and turns its memory decoding on; it cannot start DMA
+ * yet.
+ *
+ * Return: 0, or a negative errno: -EINVAL @address is no PCI address or bad
+ * options, -ENODEV there is no such device, -ENXIO vfio-pci does not have it
+ * (peerbar_bind()), -EACCES no permission, -EBUSY the device is open elsewhere
+ * or another device of its IOMMU group is in the hands of a kernel driver,
+ * -EOPNOTSUPP the kernel lacks what the backend needs.
+ */
+int peerbar_device_open(struct peerbar *pb, const char *address,
+			const struct peerbar_device_options *options,
+			struct peerbar_device **out);
+
+/**
+ * peerbar_device_close - give a device back
+ * @dev: the device, whose DMA mappings have all been undone; or NULL
+ *
+ * The kernel stops the device's DMA, resets it and revokes all its buffers:
+ * later accesses to mappings of them raise SIGBUS. Buffers and mappings may be
+ * closed before or after; all else that may be done with a buffer needs its
+ * device.
+ */
+void peerbar_device_close(struct peerbar_device *dev);
+
+/**
+ * peerbar_device_address - the address of an open device
+ * @dev: the device, not NULL
+ *
+ * Return: "dddd:bb:dd.f"; the device's, valid until it is closed.
+ */
+const char *peerbar_device_address(const struct peerbar_device *dev);
+
+/**
+ * peerbar_device_backend - the way by which a device was opened
+ * @dev: the device, not NULL
+ *
+ * Return: what was chosen; never PEERBAR_BACKEND_AUTO.
+ */
+enum peerbar_backend peerbar_device_backend(const struct peerbar_device *dev);
+
+/**
+ * peerbar_device_fd - vfio's descriptor of a device
+ * @dev: the device, not NULL
+ *
+ * For ioctls that the library has no function for (<linux/vfio.h>).
+ *
+ * Return: the descriptor; the device's, do not close it.
+ */
+int peerbar_device_fd(const struct peerbar_device *dev);
+
+/**
+ * struct peerbar_device_caps - what the kernel can do for a device
+ * @size: sizeof(struct peerbar_device_caps), set by the caller
+ * @dmabuf_export: VFIO_DEVICE_FEATURE_DMA_BUF: peerbar_buffer_export() works
+ * @dmabuf_mmap: peerbar_map() of an exported buffer works
+ * @dmabuf_revoke: VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE: peerbar_buffer_revoke()
+ * @dmabuf_memattr: VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR: there is a choice of
+ * memory types; that the machine can do WC it does not say
+ * @iova_dmabuf: peerbar_iova_map() of an exported buffer works
+ * @reset: peerbar_device_reset() works
+ */
+struct peerbar_device_caps {
+	size_t size;
+	bool dmabuf_export;
+	bool dmabuf_mmap;
+	bool dmabuf_revoke;
+	bool dmabuf_memattr;
+	bool iova_dmabuf;
+	bool reset;
+};
+
+/**
+ * peerbar_device_caps - find out what the kernel can do for a device
+ * @dev: the device
+ * @caps: the answer; its size is set by the caller
+ *
+ * Nothing is assumed from the kernel's version. Features are asked for
+ * (VFIO_DEVICE_FEATURE_PROBE); mapping and DMA mapping, which cannot be asked
+ * for, are tried on the first page of the device's first memory BAR, without
+ * accessing it. So a device without a memory BAR of a page has neither. The
+ * answer is found once and kept.
+ *
+ * Return: 0, or a negative errno: -EINVAL a bad size.
+ */
+int peerbar_device_caps(struct peerbar_device *dev,
+			struct peerbar_device_caps *caps);
+
+/**
+ * peerbar_device_bar - ask about a BAR of an open device
+ * @dev: the device
+ * @bar: 0 to PEERBAR_NUM_BARS - 1
+ * @info: the answer; a length of 0 where the device has no such BAR
+ *
+ * Return: 0, or a negative errno: -EINVAL no PCI device has such a BAR.
+ */
+int peerbar_device_bar(struct peerbar_device *dev, unsigned int bar,
+		       struct peerbar_bar_info *info);
+
+/**
+ * peerbar_device_reset - reset a device
+ * @dev: the device
+ *
+ * VFIO_DEVICE_RESET. Mappings of its buffers raise SIGBUS, and its DMA mappings
+ * of other buffers stay, while those of others of its buffers go; when it is
+ * done, buffers that have not been revoked for good can be mapped again, and
+ * CPU mappings work again. The device is no bus master afterwards.
+ *
+ * Return: 0, or a negative errno: -EOPNOTSUPP the device has no reset that
+ * leaves others alone.
+ */
+int peerbar_device_reset(struct peerbar_device *dev);
+
+/**
+ * peerbar_device_set_bus_master - let a device start DMA, or forbid it
+ * @dev: the device
+ * @on: true: it may
+ *
+ * Sets or clears bit 2 of its PCI command register, through vfio's configuration
+ * region. It reaches only what peerbar_iova_map() has mapped for its IOMMU
+ * group.
+ *
+ * Return: 0, or a negative errno: -EIO the register did not answer.
+ */
+int peerbar_device_set_bus_master(struct peerbar_device *dev, bool on);
+
+/* Buffers ------------------------------------------------------------------ */
+
+/**
+ * enum peerbar_memattr - how the CPU is to see a mapping
+ * @PEERBAR_MEMATTR_NC: noncached: every access goes out as it is, in order
+ * @PEERBAR_MEMATTR_WC: write-combining: stores are gathered; see peerbar/mmio.h
+ *
+ * The values are the kernel's, of VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR.
+ */
+enum peerbar_memattr {
+	PEERBAR_MEMATTR_NC = 0,
+	PEERBAR_MEMATTR_WC = 1,
+};
+
+/**
+ * struct peerbar_range - a part of a BAR
+ * @offset: bytes from the start of the BAR; a multiple of a page
+ * @length: bytes; a multiple of a page, not 0
+ */
+struct peerbar_range {
+	uint64_t offset;
+	uint64_t length;
+};
+
+/**
+ * struct peerbar_export_options - how to export a buffer
+ * @size: sizeof(struct peerbar_export_options)
+ * @memattr: for later mappings
+ * @read_only: the dma-buf is O_RDONLY: the CPU can map it for reading only, and
+ * peerbar_iova_map() lets devices read only. An RDMA NIC's access is decided
+ * when it is registered and is not limited by this.
+ */
+struct peerbar_export_options {
+	size_t size;
+	enum peerbar_memattr memattr;
+	bool read_only;
+};
+
+/**
+ * peerbar_buffer_export - make a dma-buf of parts of a BAR
+ * @dev: the device
+ * @bar: which of its BARs
+ * @ranges: which parts; they follow each other in the buffer, in this order,
+ * and may repeat or overlap. Not needed after the call.
+ * @nr_ranges: how many, at least 1. Other devices can map a buffer of a single
+ * range only (peerbar_iova_map()).
+ * @options: NULL for defaults: noncached, for reading and writing
+ * @out: the buffer; the caller's, until peerbar_buffer_close()
+ *
+ * VFIO_DEVICE_FEATURE_DMA_BUF. The buffer lives for as long as somebody has a
+ * descriptor, mapping or registration of it, but not longer than the device
+ * stays open; then it is revoked.
+ *
+ * Return: 0, or a negative errno: -EINVAL @bar is above 5, a range is empty, is
+ * not made of whole pages or goes past the end of the BAR, or bad options;
+ * -ENXIO the device has no such BAR or it is made of I/O ports; -ENODEV the
+ * device is gone, or the kernel holds no resources for that BAR; -ENOENT
+ * options->memattr is unknown; -EOPNOTSUPP the kernel or the device's driver
+ * cannot export, or cannot do WC, which the log tells apart; -E2BIG too many
+ * ranges, or options from the future.
+ */
+int peerbar_buffer_export(struct peerbar_device *dev, unsigned int bar,
+			  const struct peerbar_range *ranges, size_t nr_ranges,
+			  const struct peerbar_export_options *options,
+			  struct peerbar_buffer **out);
+
+/**
+ * peerbar_buffer_import - wrap a dma-buf that came from elsewhere
+ * @pb: the context
+ * @dmabuf_fd: any exporter's dma-buf; it is duplicated and stays the caller's
+ * @out: the buffer; the caller's, until peerbar_buffer_close()
+ *
+ * Return: 0, or a negative errno: -EBADF the descriptor is not open, -EINVAL it
+ * is no dma-buf.
+ */
+int peerbar_buffer_import(struct peerbar *pb, int dmabuf_fd,
+			  struct peerbar_buffer **out);
+
+/**
+ * peerbar_buffer_close - give a buffer back
+ * @buf: the buffer, or NULL
+ *
+ * Mappings, DMA mappings and memory regions made from it live on, and so do
+ * duplicates of its descriptor. To end those: peerbar_buffer_revoke(), before.
+ */
+void peerbar_buffer_close(struct peerbar_buffer *buf);
+
+/**
+ * peerbar_buffer_fd - the dma-buf of a buffer
+ * @buf: the buffer, not NULL
+ *
+ * Whoever gets a duplicate, by SCM_RIGHTS for instance, can do with it what this
+ * process can, except for revoking it and setting its attribute.
+ *
+ * Return: the descriptor; the buffer's, do not close it.
+ */
+int peerbar_buffer_fd(const struct peerbar_buffer *buf);
+
+/**
+ * peerbar_buffer_length - the size of a buffer
+ * @buf: the buffer, not NULL
+ *
+ * Return: bytes: the sum of its ranges.
+ */
+uint64_t peerbar_buffer_length(const struct peerbar_buffer *buf);
+
+/**
+ * peerbar_buffer_set_memattr - choose the memory type of later mappings
+ * @buf: a buffer that this process exported and whose device is open
+ * @memattr: which
+ *
+ * Mappings that exist keep what they have. A mapping has exactly the type that
+ * the buffer had when it was made, or making it fails with -EBUSY.
+ *
+ * On a kernel without the feature every mapping is noncached; asking for that
+ * succeeds.
+ *
+ * Return: 0, or a negative errno: -EOPNOTSUPP the buffer was imported, the
+ * kernel has no such feature, or the machine cannot do WC; -ENOENT @memattr is
+ * unknown; -EBADFD the buffer has been revoked for good; -ENODEV its device is
+ * gone.
+ */
+int peerbar_buffer_set_memattr(struct peerbar_buffer *buf,
+			       enum peerbar_memattr memattr);
+
+/**
+ * peerbar_buffer_revoke - take a buffer back, for good
+ * @buf: a buffer that this process exported and whose device is open
+ *
+ * When it returns 0, nobody can reach the memory through this buffer any more:
+ * CPU accesses through any process's mapping raise SIGBUS (BUS_ADRERR, at the
+ * address), RDMA to its memory regions fails at both ends, and DMA mappings are
+ * gone. Nothing brings it back. Other buffers over the same memory are
+ * untouched, and new ones can be made. The buffer must still be closed, and
+ * mappings of it unmapped.
+ *
+ * Return: 0, or a negative errno: -EBADFD it has been revoked before,
+ * -EOPNOTSUPP the buffer was imported or the kernel has no such feature,
+ * -ENODEV its device is gone.
+ */
+int peerbar_buffer_revoke(struct peerbar_buffer *buf);
+
+/**
+ * peerbar_device_set_memattr_fd - the same for a descriptor from elsewhere
+ * @dev: the exporting device
+ * @dmabuf_fd: a dma-buf that came back from a client, say; stays the caller's
+ * @memattr: a value of enum peerbar_memattr, or one of a newer kernel
+ *
+ * For whoever hands out buffers and does not keep them. Unlike
+ * peerbar_buffer_set_memattr() it is the bare kernel feature.
+ *
+ * Return: 0, or a negative errno: -EBADF the descriptor is not open, -EINVAL it
+ * is no dma-buf, -ENODEV it is not this device's or its device was closed,
+ * -EBADFD the buffer has been revoked for good, -ENOENT @memattr is unknown,
+ * -EOPNOTSUPP the kernel has no such feature or the machine cannot do it.
+ */
+int peerbar_device_set_memattr_fd(struct peerbar_device *dev, int dmabuf_fd,
+				  uint32_t memattr);
+
+/**
+ * peerbar_device_revoke_fd - take back a buffer by its descriptor
+ * @dev: the exporting device
+ * @dmabuf_fd: a dma-buf that came back from a client, say; stays the caller's
+ *
+ * As peerbar_buffer_revoke().
+ *
+ * Return: 0, or a negative errno: -EBADF the descriptor is not open, -EINVAL it
+ * is no dma-buf, -ENODEV it is not this device's or its device was closed,
+ * -EBADFD it has been revoked before, -EOPNOTSUPP the kernel has no such
+ * feature.
+ */
+int peerbar_device_revoke_fd(struct peerbar_device *dev, int dmabuf_fd);
+
+/* CPU mappings ------------------------------------------------------------- */
+
+/**
+ * struct peerbar_map_options - how to map
+ * @size: sizeof(struct peerbar_map_options)
+ * @read_only: for reading only
+ */
+struct peerbar_map_options {
+	size_t size;
+	bool read_only;
+};
+
+/**
+ * peerbar_map - map a slice of a buffer into this process
+ * @buf: the buffer; may be closed before the mapping is
+ * @offset: where the slice starts, bytes; a multiple of a page
+ * @length: its size, bytes; a multiple of a page, not 0
+ * @options: NULL for defaults: reading and writing
+ * @out: the mapping; the caller's, until peerbar_unmap()
+ *
+ * The mapping is shared, and has the memory type that the buffer's attribute
+ * names now. The address is chosen so that the kernel can use the largest pages
+ * that fit (vfio inserts huge ones only where virtual and physical address are
+ * congruent); of an imported buffer, whose physical address is not known, that
+ * takes luck.
+ *
+ * Access it with peerbar/mmio.h. Once the buffer is revoked, by anybody and for
+ * whatever reason, an access raises SIGBUS.
+ *
+ * Return: 0, or a negative errno: -EINVAL the slice is empty, is not made of
+ * whole pages or goes past the end, or bad options; -EACCES the buffer is
+ * read-only and options->read_only is not set; -ENODEV it has been revoked or
+ * its device is gone; -EBUSY some of its pages are in use with another memory
+ * type; -EOPNOTSUPP its exporter cannot be mapped by the CPU.
+ */
+int peerbar_map(struct peerbar_buffer *buf, uint64_t offset, size_t length,
+		const struct peerbar_map_options *options,
+		struct peerbar_mapping **out);
+
+/**
+ * peerbar_unmap - undo a mapping
+ * @map: the mapping, or NULL
+ *
+ * Its addresses may be reused by anything afterwards.
+ */
+void peerbar_unmap(struct peerbar_mapping *map);
+
+/**
+ * peerbar_mapping_addr - where a mapping is
+ * @map: the mapping, not NULL
+ *
+ * Return: its first byte; page aligned, valid until peerbar_unmap().
+ */
+volatile void *peerbar_mapping_addr(const struct peerbar_mapping *map);
+
+/**
+ * peerbar_mapping_length - how long a mapping is
+ * @map: the mapping, not NULL
+ *
+ * Return: bytes.
+ */
+size_t peerbar_mapping_length(const struct peerbar_mapping *map);
+
+/**
+ * enum peerbar_memtype - the memory type found in page tables
+ * @PEERBAR_MEMTYPE_WB: write-back: ordinary memory
+ * @PEERBAR_MEMTYPE_WC: write-combining
+ * @PEERBAR_MEMTYPE_UC_MINUS: uncached, unless an MTRR says WC: what Linux means
+ * by noncached on x86
+ * @PEERBAR_MEMTYPE_UC: uncached
+ * @PEERBAR_MEMTYPE_WT: write-through
+ * @PEERBAR_MEMTYPE_WP: write-protected
+ */
 enum peerbar_memtype {
 	PEERBAR_MEMTYPE_WB,
 	PEERBAR_MEMTYPE_WC,
@@ -71,174 +697,100 @@ enum peerbar_memtype {
 	PEERBAR_MEMTYPE_WP,
 };
 
-struct peerbar_options {
-	size_t size;
-	peerbar_log_fn log;
-	void *log_arg;
-};
-
-int peerbar_open(const struct peerbar_options *options, struct peerbar **out);
-void peerbar_close(struct peerbar *pb);
-const char *peerbar_version(void);
-
-/* Devices ---------------------------------------------------------------- */
-
-enum peerbar_backend {
-	PEERBAR_BACKEND_AUTO = 0,
-	PEERBAR_BACKEND_IOMMUFD, /* vfio cdev + iommufd */
-	PEERBAR_BACKEND_GROUP,	 /* vfio group + container */
-};
-
-struct peerbar_device_options {
-	size_t size;
-	enum peerbar_backend backend;
-};
-
-struct peerbar_bar_info {
-	uint64_t length; /* bytes; 0: the BAR does not exist */
-	bool is_memory;	 /* not an I/O port BAR */
-	bool is_64bit;
-	bool is_prefetchable;
-	bool can_mmap;
-};
-
-/* What the kernel can do for this device, found out by asking it. */
-struct peerbar_device_caps {
-	size_t size;
-	bool dmabuf_export;  /* VFIO_DEVICE_FEATURE_DMA_BUF */
-	bool dmabuf_mmap;    /* an exported dma-buf can be mmap()ed */
-	bool dmabuf_revoke;  /* VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE */
-	bool dmabuf_memattr; /* VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR */
-	bool iova_dmabuf;    /* iommufd maps dma-bufs */
-	bool reset;	     /* the device can be reset */
-};
-
-int peerbar_device_open(struct peerbar *pb, const char *address,
-			const struct peerbar_device_options *options,
-			struct peerbar_device **out);
-void peerbar_device_close(struct peerbar_device *dev);
-const char *peerbar_device_address(const struct peerbar_device *dev);
-enum peerbar_backend peerbar_device_backend(const struct peerbar_device *dev);
-int peerbar_device_fd(const struct peerbar_device *dev);
-int peerbar_device_caps(struct peerbar_device *dev,
-			struct peerbar_device_caps *caps);
-int peerbar_device_bar(struct peerbar_device *dev, unsigned int bar,
-		       struct peerbar_bar_info *info);
-int peerbar_device_reset(struct peerbar_device *dev);
-/* Lets the device start DMA of its own (PCI_COMMAND_MASTER). */
-int peerbar_device_set_bus_master(struct peerbar_device *dev, bool on);
-
-/* Buffers ---------------------------------------------------------------- */
-
-struct peerbar_range {
-	uint64_t offset; /* bytes from the start of the BAR; page aligned */
-	uint64_t length; /* bytes; page aligned, not 0 */
-};
-
-struct peerbar_export_options {
-	size_t size;
-	enum peerbar_memattr memattr; /* for later peerbar_map() */
-	bool read_only;		      /* O_RDONLY dma-buf */
-};
-
-int peerbar_buffer_export(struct peerbar_device *dev, unsigned int bar,
-			  const struct peerbar_range *ranges, size_t nr_ranges,
-			  const struct peerbar_export_options *options,
-			  struct peerbar_buffer **out);
-/* Wraps a dma-buf received from elsewhere; the descriptor is duplicated. */
-int peerbar_buffer_import(struct peerbar *pb, int dmabuf_fd,
-			  struct peerbar_buffer **out);
-void peerbar_buffer_close(struct peerbar_buffer *buf);
-int peerbar_buffer_fd(const struct peerbar_buffer *buf);
-uint64_t peerbar_buffer_length(const struct peerbar_buffer *buf);
-/* Both need the exporting device: -EOPNOTSUPP on an imported buffer. */
-int peerbar_buffer_set_memattr(struct peerbar_buffer *buf,
-			       enum peerbar_memattr memattr);
-int peerbar_buffer_revoke(struct peerbar_buffer *buf);
-/*
- * The same two for a descriptor that came back from a client: -EBADF not open,
- * -EINVAL no dma-buf, -ENODEV not this device's, -EBADFD revoked for good,
- * -ENOENT unknown attribute, -EOPNOTSUPP kernel without the series.
- */
-int peerbar_device_set_memattr_fd(struct peerbar_device *dev, int dmabuf_fd,
-				  uint32_t memattr);
-int peerbar_device_revoke_fd(struct peerbar_device *dev, int dmabuf_fd);
-
-/* CPU mappings ----------------------------------------------------------- */
-
-struct peerbar_map_options {
-	size_t size;
-	bool read_only;
-};
-
-int peerbar_map(struct peerbar_buffer *buf, uint64_t offset, size_t length,
-		const struct peerbar_map_options *options,
-		struct peerbar_mapping **out);
-void peerbar_unmap(struct peerbar_mapping *map);
-volatile void *peerbar_mapping_addr(const struct peerbar_mapping *map);
-size_t peerbar_mapping_length(const struct peerbar_mapping *map);
-/*
- * The memory type that the page tables hold for the page at addr, which must
- * have been touched. Needs root and CONFIG_PTDUMP_DEBUGFS: -EOPNOTSUPP where
- * the kernel cannot tell, -EPERM without the right, -ENOENT not mapped.
+/**
+ * peerbar_memtype_of - the memory type that a page of this process really has
+ * @addr: an address inside the page, which must have been touched
+ * @out: the type in the page table entry
+ *
+ * For tests and diagnosis: the kernel prints all page tables of the process for
+ * it. x86 with CONFIG_PTDUMP_DEBUGFS, debugfs mounted, root. It reads the entry's
+ * PAT, PCD and PWT bits (arch/x86/mm/dump_pagetables.c), with the PAT as Linux
+ * programs it; an MTRR can still override it, and how the PCIe writes look it
+ * does not show.
+ *
+ * Any thread, any time.
+ *
+ * Return: 0, or a negative errno: -EOPNOTSUPP the kernel cannot tell, -EPERM the
+ * caller may not ask, -ENOENT nothing is mapped at @addr or it has not been
+ * touched, -EIO the kernel's answer was not understood.
  */
 int peerbar_memtype_of(const volatile void *addr, enum peerbar_memtype *out);
+
+/**
+ * peerbar_memtype_name - a memory type's usual abbreviation
+ * @type: the type
+ *
+ * Any thread, any time.
+ *
+ * Return: "WB", "WC", "UC-", "UC", "WT" or "WP"; "unknown" for anything else.
+ * Static.
+ */
 const char *peerbar_memtype_name(enum peerbar_memtype type);
 
-/* DMA by other devices --------------------------------------------------- */
+/* DMA by other devices ----------------------------------------------------- */
 
+/**
+ * struct peerbar_iova_options - where a device is to see a buffer
+ * @size: sizeof(struct peerbar_iova_options)
+ * @iova: the DMA address, used when @fixed; a multiple of a page
+ * @fixed: at @iova, or not at all
+ * @iova_limit: the highest usable DMA address + 1, for devices that do not reach
+ * all of them; 0: no limit but the IOMMU's own
+ */
 struct peerbar_iova_options {
 	size_t size;
-	uint64_t iova;	 /* used when fixed */
-	bool fixed;	 /* at options->iova, else anywhere below iova_limit */
-	uint64_t iova_limit; /* highest usable IOVA + 1; 0: the IOMMU's own */
+	uint64_t iova;
+	bool fixed;
+	uint64_t iova_limit;
 };
 
-/* Lets dev reach buf[offset, offset + length) by DMA. */
+/**
+ * peerbar_iova_map - let a device reach a slice of a buffer by DMA
+ * @dev: the device that is to reach it, and with it its whole IOMMU group; not
+ * necessarily the exporter
+ * @buf: the buffer, of a single range; may be closed before the mapping is
+ * @offset: where the slice starts, bytes; a multiple of a page
+ * @length: its size, bytes; a multiple of a page, not 0
+ * @options: NULL for defaults: anywhere the IOMMU reaches, but not at 0
+ * @out: the DMA mapping; the caller's, until peerbar_iova_unmap()
+ *
+ * IOMMU_IOAS_MAP_FILE of iommufd, which in Linux 7.3 takes vfio-pci's dma-bufs
+ * of a single range and memfds, and no other exporter's dma-bufs
+ * (drivers/iommu/iommufd/pages.c). The device can read, and write unless the
+ * buffer is read-only. Whether a peer's access gets through the PCI fabric is
+ * another matter: without ACS redirection it may not pass the IOMMU.
+ *
+ * A device opened by way of a group cannot do it: its container looks physical
+ * pages up once and would let the device reach them after a revoke.
+ *
+ * Return: 0, or a negative errno: -EINVAL the slice is empty, is not made of
+ * whole pages or goes past the end, or bad options; -ENODEV the buffer has been
+ * revoked or its device is gone; -EEXIST something is mapped at options->iova;
+ * -ERANGE options->iova is above the limit, reserved or out of the IOMMU's
+ * reach; -ENOSPC no room is left below the limit; -EOPNOTSUPP the backend, the
+ * kernel or the exporter cannot do it, or the buffer has several ranges.
+ */
 int peerbar_iova_map(struct peerbar_device *dev, struct peerbar_buffer *buf,
 		     uint64_t offset, uint64_t length,
 		     const struct peerbar_iova_options *options,
 		     struct peerbar_iova_map **out);
+
+/**
+ * peerbar_iova - where the device sees the slice
+ * @map: the DMA mapping, not NULL
+ *
+ * Return: the DMA address of its first byte.
+ */
 uint64_t peerbar_iova(const struct peerbar_iova_map *map);
+
+/**
+ * peerbar_iova_unmap - undo a DMA mapping
+ * @map: the DMA mapping, whose device is open; or NULL
+ *
+ * Also after the buffer was revoked, which took the memory away but not the
+ * address. When it returns the device cannot reach the slice.
+ */
 void peerbar_iova_unmap(struct peerbar_iova_map *map);
-
-/* The machine ------------------------------------------------------------ */
-
-struct peerbar_device_info {
-	char address[PEERBAR_ADDRESS_MAX]; /* "dddd:bb:dd.f" */
-	uint16_t vendor;
-	uint16_t device;
-	uint32_t class_code;  /* base class, subclass, interface: 0xbbsspp */
-	char driver[32];      /* empty: none bound */
-	int iommu_group;      /* -1: none */
-	bool vfio_bound;      /* the driver is vfio-pci or a variant of it */
-	struct peerbar_bar_info bars[PEERBAR_NUM_BARS];
-};
-
-int peerbar_list_devices(struct peerbar *pb, struct peerbar_device_info **out,
-			 size_t *count);
-void peerbar_free_devices(struct peerbar_device_info *devices);
-int peerbar_device_lookup(struct peerbar *pb, const char *address,
-			  struct peerbar_device_info *out);
-
-struct peerbar_system_caps {
-	size_t size;
-	bool iommu;	 /* some IOMMU is on and has groups */
-	bool vfio_pci;	 /* the vfio-pci driver is present */
-	bool vfio_group; /* /dev/vfio/vfio exists */
-	bool vfio_cdev;	 /* vfio devices have character devices */
-	bool iommufd;	 /* /dev/iommu exists */
-	bool pat_wc;	 /* x86: the PAT has a write-combining entry */
-	bool ptdump;	 /* peerbar_memtype_of() can work */
-	char kernel_release[65];
-};
-
-int peerbar_system_caps(struct peerbar *pb, struct peerbar_system_caps *caps);
-
-/* Binding to vfio-pci ---------------------------------------------------- */
-
-int peerbar_bind(struct peerbar *pb, const char *address);
-int peerbar_unbind(struct peerbar *pb, const char *address);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop
