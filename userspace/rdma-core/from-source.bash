@@ -44,23 +44,39 @@ APT::Sandbox::User "";
 EOF
 }
 
-# Leaves the files of the installed version's source package in $1.
+# checksums VERSION: of the two tarballs, from what "apt-cache showsrc" prints,
+# that is from the mirror's signed index.
+checksums() {
+	awk -v want="$1" '
+		/^$/ { version = ""; listing = 0 }
+		/^Version: / { version = $2 }
+		/^[^ ]/ { listing = 0 }
+		/^Checksums-Sha256:/ { listing = version == want }
+		listing && $3 ~ /\.(orig|debian)\.tar\.[a-z0-9]+$/ { print $1 "  " $3 }
+	' | sort -u
+}
+
+# Leaves the tarballs of the installed version's source package in $1.
 fetch_source() {
-	local to=$1 apt=$work/apt offered
+	local to=$1 apt=$work/apt offers offered
 	private_apt "$apt"
 	run "fetching the list of source packages" apt-get -c "$apt/apt.conf" update || true
-	offered=$(apt-cache -c "$apt/apt.conf" showsrc --only-source "$source" 2>>"$log" |
-		sed -n 's/^Version: //p' | sort -u | paste -sd ' ')
+	offers=$(apt-cache -c "$apt/apt.conf" showsrc --only-source "$source" 2>>"$log") || true
+	offered=$(sed -n 's/^Version: //p' <<<"$offers" | sort -u | paste -sd ' ')
 	if [[ " $offered " != *" $source_version "* ]]; then
 		cannot "the configured mirrors offer the source of $source ${offered:-in no version}, installed is $source_version" \
 			"Bring the installed packages up to date (apt-get install $package ibverbs-providers)," \
 			"or give the source with --source-dir or --tarball."
 		return
 	fi
+
 	mkdir -p "$to"
+	checksums "$source_version" <<<"$offers" >"$to/sha256sums"
+	# The tarballs are enough; a mirror that lost the .dsc is good enough, too.
 	if ! (cd "$to" && run "fetching $source $source_version" apt-get -c "$apt/apt.conf" \
-		source --download-only --only-source "$source=$source_version"); then
-		grep '^E: ' "$log" | sed 's/^/  | /' >&2 || true
+		source --download-only --only-source "$source=$source_version") &&
+		! (cd "$to" && sha256sum --check --strict --status sha256sums 2>>"$log"); then
+		grep '^E: ' "$log" | sort -u | sed 's/^/  | /' >&2 || true
 		cannot "the mirrors list the source of $source $source_version but do not hand it out" \
 			"Try again later, or give it with --source-dir or --tarball."
 	fi
@@ -104,9 +120,6 @@ get_tree() {
 			"It has no providers/rxe/rxe.c."
 		origin=$tarball
 	else
-		need tar:tar xz:xz-utils bzip2:bzip2
-		fetch_source "$work/package"
-		[[ -z $unusable ]] || return 0
 		unpack_package "$work/package" "$to"
 		origin="$source $source_version"
 	fi
@@ -168,11 +181,15 @@ build_tree() {
 
 build_from_source() {
 	local tree=$work/tree
-	get_tree "$tree"
-	[[ -z $unusable ]] || return 0
-	check_version "$tree"
+	if [[ -z $source_dir$tarball ]]; then
+		# Before the tools are installed: it may turn out to be in vain.
+		fetch_source "$work/package"
+		[[ -z $unusable ]] || return 0
+	fi
 	need gcc:gcc /usr/include/stdio.h:libc6-dev readelf:binutils cmake:cmake ninja:ninja-build \
-		pkg-config:pkg-config python3:python3 patch:patch
+		pkg-config:pkg-config python3:python3-minimal patch:patch xz:xz-utils
+	get_tree "$tree"
+	check_version "$tree"
 	nn=$(cmake_value "$tree" IBVERBS_PABI_VERSION)
 	apply_patches "$tree"
 	build_tree "$tree" "$work/build"
