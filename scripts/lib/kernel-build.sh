@@ -1,0 +1,148 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+#
+# Configures and builds kernels. `test` and `plain` have the same configuration
+# and share a build folder, so that going from one to the other compiles only
+# what the series touches.
+
+CONFIGS=$PEERBAR_TOP/kernel/configs
+export KBUILD_BUILD_USER=peerbar KBUILD_BUILD_HOST=peerbar KBUILD_BUILD_TIMESTAMP='2000-01-01'
+
+# fragments KIND: its config fragments, the later one wins
+fragments() {
+	case $1 in
+	test | plain) printf '%s\n' "$CONFIGS"/{base,test}.config ;;
+	debug) printf '%s\n' "$CONFIGS"/{base,debug}.config ;;
+	esac
+}
+
+fragment_text() {
+	local files
+	mapfile -t files < <(fragments "$1")
+	cat "${files[@]}"
+}
+
+# image_key KIND: what the image depends on
+image_key() {
+	{
+		cat "$TREE/.git/peerbar-base"
+		[[ $1 == plain ]] || series_key
+		fragment_text "$1"
+		gcc --version
+		ld --version
+	} | key_of
+}
+
+# build_folder KIND
+build_folder() {
+	local name=$1
+	[[ $name != plain ]] || name=test
+	printf '%s/build/%s-%s\n' "$KERNEL" "$SOURCE" "$name"
+}
+
+kmake() {
+	make -C "$TREE" O="$OUT" -j"$(nproc)" "$@"
+}
+
+# The options of a fragment that the resulting .config does not have.
+lost_options() {
+	local line name
+	while read -r line; do
+		case $line in
+		CONFIG_*=*)
+			name=${line%%=*}
+			grep -qxF -- "$line" "$OUT/.config" ||
+				printf '  %s (is: %s)\n' "$line" "$(grep -E "^(# )?$name[= ]" "$OUT/.config" || echo 'unknown')"
+			;;
+		'# CONFIG_'*' is not set')
+			name=${line#\# } name=${name%% *}
+			! grep -q "^$name=" "$OUT/.config" || printf '  %s\n' "$line"
+			;;
+		esac
+	done <"$1"
+}
+
+configure() {
+	local fragment=$OUT/peerbar.config lost
+	mkdir -p "$OUT"
+	fragment_text "$1" >"$fragment"
+	kmake -s KCONFIG_ALLCONFIG="$fragment" allnoconfig >"$OUT/configure.log" 2>&1 || {
+		cat "$OUT/configure.log" >&2
+		die "configuring the $1 kernel failed"
+	}
+	lost=$(lost_options "$fragment")
+	[[ -z $lost ]] || die "the $1 configuration lost options that kernel/configs asks for:"$'\n'"$lost"
+}
+
+# compile KIND TARGET...: with progress; the log stays in the build folder
+compile() {
+	local kind=$1 log=$OUT/make.log
+	shift
+	: >"$log"
+	say "building the $kind kernel (log: $log)"
+	if ! kmake "$@" 2>&1 | progress "$kind kernel" '^  (CC|AS|LD|AR) ' "$log"; then
+		grep -E -A5 'error:|Error |\*\*\*|No space left' "$log" | tail -n 30 >&2 || tail -n 30 "$log" >&2
+		! grep -q 'No space left' "$log" || die "the disk with $PEERBAR_CACHE is full"
+		die "building the $kind kernel failed; the log is $log"
+	fi
+}
+
+# Copy the results to a folder that appears when it is complete.
+keep_image() {
+	local target=$1 part=$1.part
+	rm -rf "$part"
+	mkdir -p "$part"
+	cp "$OUT/arch/x86/boot/bzImage" "$OUT/System.map" "$part/"
+	cp "$OUT/.config" "$part/config"
+	rm -rf "$target"
+	mv "$part" "$target"
+}
+
+# Folders of images nobody has asked for in a month.
+drop_old_images() {
+	find "$KERNEL/image" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +
+}
+
+# build_image KIND: sets IMAGE
+build_image() {
+	local kind=$1
+	need_source_quietly
+	IMAGE=$KERNEL/image/$kind-$(image_key "$kind")
+	if [[ ! -f $IMAGE/bzImage ]]; then
+		lock kernel
+		need_source
+		IMAGE=$KERNEL/image/$kind-$(image_key "$kind")
+		[[ -f $IMAGE/bzImage ]] || build_missing_image "$kind"
+		unlock
+	fi
+	touch -c "$IMAGE" 2>/dev/null || true
+}
+
+build_missing_image() {
+	local kind=$1 start=$SECONDS
+	OUT=$(build_folder "$kind")
+	need_space 4000 "building the $kind kernel"
+	if [[ $kind == plain ]]; then
+		checkout base
+	else
+		apply_series
+		checkout "$BRANCH"
+	fi
+	configure "$kind"
+	compile "$kind" bzImage
+	keep_image "$IMAGE"
+	drop_old_images
+	say "built the $kind kernel in $((SECONDS - start)) s"
+}
+
+# The source when it is there already; else under the lock, because it is being made.
+need_source_quietly() {
+	if [[ -z $OPT_TREE$OPT_TARBALL$OPT_VERSION ]] && SOURCE=$(cat "$KERNEL/selected" 2>/dev/null) &&
+		[[ -d $KERNEL/source/$SOURCE ]]; then
+		TREE=$KERNEL/source/$SOURCE
+		return
+	fi
+	lock kernel
+	need_source
+	unlock
+}

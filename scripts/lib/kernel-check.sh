@@ -1,0 +1,106 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+#
+# The workbench of the series: is every commit fit to be sent, and back from a
+# git tree to patch files.
+
+# The folders a patch touches that the kernel build can be asked for.
+touched_folders() {
+	git -C "$TREE" diff-tree -r --no-commit-id --name-only "$1" |
+		awk '/^(drivers|mm|arch|lib|kernel)\/.*\.[chS]$/ && !/^(include|.*\/include)\// { sub(/\/[^\/]*$/, "/"); print }' |
+		sort -u
+}
+
+# warnings TARGET...: what W=1 and sparse say about them, without line numbers;
+# everything in the folders is compiled again
+warnings() {
+	local log=$OUT/check.log folder
+	for folder in "$@"; do
+		find "$OUT/$folder" -maxdepth 1 -name '*.o' -delete 2>/dev/null || true
+	done
+	kmake -k W=1 C=1 "$@" >"$log" 2>&1 || {
+		grep -E -A5 'error:|\*\*\*' "$log" >&2 || tail -n 20 "$log" >&2
+		return 1
+	}
+	sed -n -E 's/:[0-9]+:[0-9]+: (warning|error):/: \1:/p' "$log" | LC_ALL=C sort
+}
+
+# check_commit COMMIT PATCH: prints its verdict, returns 1 when there is something to complain about
+check_commit() {
+	local commit=$1 patch=$2 folders before after new bad=0
+	mapfile -t folders < <(touched_folders "$commit")
+	perl "$TREE/scripts/checkpatch.pl" --strict --no-tree --root="$TREE" --terse --no-summary "$patch" >"$OUT/checkpatch.log" 2>&1 || {
+		cat "$OUT/checkpatch.log"
+		bad=1
+	}
+	if ((${#folders[@]})); then
+		checkout "$commit^"
+		before=$(warnings "${folders[@]}") || before=''
+		checkout "$commit"
+		after=$(warnings "${folders[@]}") || return 1
+		new=$(LC_ALL=C comm -13 <(printf '%s\n' "$before") <(printf '%s\n' "$after"))
+		[[ -z $new ]] || {
+			printf 'new warnings:\n%s\n' "$new"
+			bad=1
+		}
+	fi
+	checkout "$commit"
+	kmake -s bzImage >"$OUT/check.log" 2>&1 || {
+		grep -E -A5 'error:|\*\*\*' "$OUT/check.log"
+		bad=1
+	}
+	return "$bad"
+}
+
+cmd_check() {
+	local commits i failed=0
+	expect_words 0 0
+	lock kernel
+	need_source
+	apply_series
+	mapfile -t commits < <(git -C "$TREE" rev-list --reverse "base..$BRANCH")
+	((${#commits[@]})) || {
+		say "kernel/patches is empty: nothing to check"
+		return
+	}
+	OUT=$(build_folder check)
+	configure debug
+	for i in "${!commits[@]}"; do
+		say "checking ${SERIES[i]##*/}"
+		check_commit "${commits[i]}" "${SERIES[i]}" || {
+			failed=$((failed + 1))
+			say "NOT FIT: ${SERIES[i]##*/}"
+		}
+	done
+	printf '%d patches checked, %d with complaints\n' "${#commits[@]}" "$failed"
+	((!failed))
+}
+
+# The commit the series of a tree starts from.
+series_base() {
+	local tree=$1 roots
+	if git -C "$tree" rev-parse -q --verify 'base^{commit}' 2>/dev/null; then
+		return
+	fi
+	mapfile -t roots < <(git -C "$tree" rev-list --max-parents=0 HEAD)
+	((${#roots[@]} == 1)) || usage_error "the tree has no branch or tag named base: name the commit the series starts from"
+	printf '%s\n' "${roots[0]}"
+}
+
+cmd_refresh() {
+	local base part
+	expect_words 0 1
+	[[ -n $OPT_TREE ]] || usage_error "refresh needs --kernel-tree DIR"
+	git -C "$OPT_TREE" rev-parse -q --verify HEAD >/dev/null || die "$OPT_TREE is no git tree"
+	base=${WORDS[1]:-$(series_base "$OPT_TREE")}
+	git -C "$OPT_TREE" merge-base --is-ancestor "$base" HEAD || die "$base is not below HEAD of $OPT_TREE"
+	part=$(mktemp -d "$PEERBAR_TOP/kernel/.patches.XXXXXX")
+	TEMPORARY+=("$part")
+	git -C "$OPT_TREE" format-patch -q -o "$part" --zero-commit --no-signature --numbered --full-index \
+		--no-cover-letter --stat=72 --no-encode-email-headers --diff-algorithm=histogram "$base..HEAD"
+	[[ ! -f $PATCHES/0000-cover-letter.patch ]] || cp "$PATCHES/0000-cover-letter.patch" "$part/"
+	mkdir -p "$PATCHES"
+	rm -f "$PATCHES"/*.patch
+	find "$part" -name '*.patch' -exec mv -t "$PATCHES" {} +
+	say "$(git -C "$OPT_TREE" rev-list --count "$base..HEAD") patches in ${PATCHES#"$PEERBAR_TOP"/}"
+}

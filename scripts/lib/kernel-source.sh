@@ -1,0 +1,207 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+#
+# Where the kernel source comes from, and the one git tree per source in which
+# the series is applied. The commit `base` is the source as it came.
+
+KERNEL=$PEERBAR_CACHE/kernel
+PATCHES=$PEERBAR_TOP/kernel/patches
+DEFAULT_VERSION=7.3
+
+# A commit made here is the same commit everywhere.
+export GIT_AUTHOR_NAME=peerbar GIT_AUTHOR_EMAIL=peerbar@localhost
+export GIT_COMMITTER_NAME=peerbar GIT_COMMITTER_EMAIL=peerbar@localhost
+export GIT_COMMITTER_DATE='2000-01-01T00:00:00+0000' GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
+
+# ---- Debian's source package, through an apt state of our own
+
+# The Debian mirror this machine already uses.
+debian_mirror() {
+	local mirror
+	# shellcheck disable=SC2016 # apt fills these in
+	mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+		awk '$3 == "main" && $2 !~ /security|backports/ && $1 ~ /\/debian\/?$/ { print $1; exit }')
+	[[ -n $mirror ]] || die "no Debian mirror in this machine's apt sources; use --kernel-tree or --kernel-tarball"
+	printf '%s\n' "$mirror"
+}
+
+# Sets APT: how to call apt tools with a state that is not the machine's.
+private_apt() {
+	local dir=$KERNEL/apt mirror suite keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	[[ -r $keyring ]] || die "no $keyring: install debian-archive-keyring, or use --kernel-tree or --kernel-tarball"
+	mirror=$(debian_mirror)
+	mkdir -p "$dir"/{lists/partial,cache/archives/partial,etc/parts}
+	for suite in trixie-backports sid; do
+		printf 'deb [arch=amd64 signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$suite"
+	done >"$dir/etc/sources.list"
+	cat >"$dir/etc/apt.conf" <<-END
+		Dir::Etc::sourcelist "$dir/etc/sources.list";
+		Dir::Etc::sourceparts "$dir/etc/parts";
+		Dir::State::Lists "$dir/lists";
+		Dir::Cache "$dir/cache";
+		APT::Architecture "amd64";
+		APT::Sandbox::User "";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+	END
+	APT=(env "APT_CONFIG=$dir/etc/apt.conf")
+}
+
+# newest_package NAME: the highest version in any suite
+newest_package() {
+	local best='' version
+	while read -r version; do
+		if [[ -z $best ]] || dpkg --compare-versions "$version" gt "$best"; then
+			best=$version
+		fi
+	done < <("${APT[@]}" apt-cache madison "$1" 2>/dev/null | awk -F' *[|] *' '{ print $2 }')
+	printf '%s\n' "$best"
+}
+
+no_such_package() {
+	local others
+	others=$("${APT[@]}" apt-cache search --names-only '^linux-source-[0-9]' | awk '{ print $1 }' | tr '\n' ' ')
+	die "no suite of the mirror carries $1 any more (there is: ${others:-nothing});" \
+		"use --version, --kernel-tree DIR or --kernel-tarball FILE"
+}
+
+fetch_debian() {
+	local package=linux-source-$1 version work deb tarball
+	need_space 9000 "the kernel source and its builds"
+	private_apt
+	say "looking for $package"
+	"${APT[@]}" apt-get -qq update >&2 || die "apt-get update (private state in $KERNEL/apt) failed; is there a network?"
+	version=$(newest_package "$package")
+	[[ -n $version ]] || no_such_package "$package"
+	SOURCE=debian-$version
+	[[ ! -d $KERNEL/source/$SOURCE ]] || return 0
+	work=$(mktemp -d "$KERNEL/fetch.XXXXXX")
+	TEMPORARY+=("$work")
+	say "downloading $package $version"
+	(cd "$work" && "${APT[@]}" apt-get -qq download "$package=$version" >&2) || die "download of $package failed"
+	deb=$(find "$work" -name '*.deb')
+	dpkg-deb -x "$deb" "$work/x" || die "cannot unpack $deb: no space left?"
+	tarball=$(find "$work/x/usr/src" -name "$package.tar.*")
+	import_source 1 "$tarball" xz -dc "$tarball"
+	rm -rf "$work"
+}
+
+# ---- other ways in
+
+fetch_tarball() {
+	[[ -r $1 ]] || die "--kernel-tarball $1: cannot read it"
+	SOURCE=tarball-$(stat -Lc '%n %s %Y' "$(realpath "$1")" | key_of)
+	[[ -d $KERNEL/source/$SOURCE ]] || import_source 1 "$1" tar_stream "$1"
+}
+
+tar_stream() {
+	case $1 in
+	*.xz) xz -dc "$1" ;;
+	*.gz | *.tgz) gzip -dc "$1" ;;
+	*.zst) zstd -dc "$1" ;;
+	*.bz2) bzip2 -dc "$1" ;;
+	*) cat "$1" ;;
+	esac
+}
+
+fetch_tree() {
+	local dir
+	dir=$(realpath -e "$1" 2>/dev/null) || die "--kernel-tree $1: no such folder"
+	if git -C "$dir" rev-parse -q --verify HEAD >/dev/null 2>&1; then
+		git -C "$dir" diff --quiet HEAD -- 2>/dev/null ||
+			say "$dir has uncommitted changes; what is committed is used"
+		SOURCE=tree-$(git -C "$dir" rev-parse 'HEAD^{tree}' | cut -c1-16)
+		[[ -d $KERNEL/source/$SOURCE ]] || import_source 0 "$dir" git -C "$dir" archive HEAD
+	else
+		SOURCE=tree-$(cd "$dir" && find . -type f -printf '%P %s %T@\n' | LC_ALL=C sort | key_of)
+		[[ -d $KERNEL/source/$SOURCE ]] || import_source 0 "$dir" tar -C "$dir" -cf - .
+	fi
+}
+
+# import_source STRIP NAME COMMAND...: make a git tree of the tar archive that
+# the command prints; it appears under its name when it is complete
+import_source() {
+	local strip=$1 name=$2 part=$KERNEL/source/.part
+	shift 2
+	need_space 9000 "the kernel source and its builds"
+	say "importing ${name##*/} (a minute or so)"
+	rm -rf "$part"
+	mkdir -p "$part"
+	TEMPORARY+=("$part")
+	git -C "$part" init -q -b base
+	git -C "$part" config gc.auto 0
+	"$@" | python3 -B "$PEERBAR_TOP/scripts/lib/tar2git.py" --strip "$strip" --message "Linux as it came" |
+		git -C "$part" -c pack.compression=1 fast-import --quiet --depth=0 ||
+		die "importing $name failed: damaged, or no space left on the disk?"
+	git -C "$part" reset -q --hard base || die "checking out the kernel source failed: no space left on the disk?"
+	[[ -f $part/Kconfig && -f $part/drivers/vfio/pci/vfio_pci_core.c ]] || die "$name is not a Linux source tree"
+	git -C "$part" rev-parse base >"$part/.git/peerbar-base"
+	mv "$part" "$KERNEL/source/$SOURCE"
+}
+
+# ---- the selected source
+
+select_source() {
+	printf '%s\n' "$SOURCE" >"$KERNEL/selected.$$"
+	mv "$KERNEL/selected.$$" "$KERNEL/selected"
+}
+
+# Sets SOURCE and TREE, fetching what the options ask for, or the default when there is none yet.
+need_source() {
+	mkdir -p "$KERNEL/source"
+	if [[ -n $OPT_TREE ]]; then
+		fetch_tree "$OPT_TREE"
+	elif [[ -n $OPT_TARBALL ]]; then
+		fetch_tarball "$OPT_TARBALL"
+	elif [[ -n $OPT_VERSION ]]; then
+		fetch_debian "$OPT_VERSION"
+	elif ! { SOURCE=$(cat "$KERNEL/selected" 2>/dev/null) && [[ -d $KERNEL/source/$SOURCE ]]; }; then
+		fetch_debian "$DEFAULT_VERSION"
+	else
+		TREE=$KERNEL/source/$SOURCE
+		return 0
+	fi
+	select_source
+	TREE=$KERNEL/source/$SOURCE
+}
+
+# ---- the series
+
+# Sets SERIES to the patch files, in order.
+list_series() {
+	local file
+	SERIES=()
+	for file in "$PATCHES"/*.patch; do
+		[[ ! -f $file || ${file##*/} == 0000-* ]] || SERIES+=("$file")
+	done
+}
+
+series_key() {
+	list_series
+	if ((${#SERIES[@]})); then
+		cat "${SERIES[@]}"
+	fi | key_of
+}
+
+# Put the tree at a commit, with nothing else lying about; files that do not differ keep their times.
+checkout() {
+	git -C "$TREE" checkout -q -f --detach "$1"
+	git -C "$TREE" clean -fdxq
+}
+
+# The branch with this very series exists afterwards; sets BRANCH.
+apply_series() {
+	local log
+	BRANCH=series-$(series_key)
+	git -C "$TREE" rev-parse -q --verify "refs/heads/$BRANCH" >/dev/null && return
+	list_series
+	say "applying ${#SERIES[@]} patches"
+	checkout base
+	if ((${#SERIES[@]})); then
+		log=$(git -C "$TREE" am -q --keep-non-patch --committer-date-is-author-date "${SERIES[@]}" 2>&1 </dev/null) || {
+			git -C "$TREE" am --abort || true
+			die "the series does not apply to $SOURCE:"$'\n'"$log"
+		}
+	fi
+	git -C "$TREE" branch -f "$BRANCH" HEAD
+}
