@@ -19,9 +19,13 @@ setup_vm_packages() {
 	ensure_packages "${PACKAGES_VM[@]}" "${PACKAGES_KERNEL[@]}" "${PACKAGES_PROVIDER[@]}"
 }
 
-setup_all_packages() {
-	ensure_packages "${PACKAGES_VM[@]}" "${PACKAGES_KERNEL[@]}" "${PACKAGES_PROVIDER[@]}" \
-		"${PACKAGES_USERSPACE[@]}" "$@"
+setup_demo_packages() {
+	ensure_packages "${PACKAGES_VM[@]}" "${PACKAGES_KERNEL[@]}" "${PACKAGES_PROVIDER[@]}" "${PACKAGES_USERSPACE[@]}"
+}
+
+setup_test_packages() {
+	ensure_packages "${PACKAGES_VM[@]}" "${PACKAGES_KERNEL[@]}" "${PACKAGES_PROVIDER[@]}" "${PACKAGES_USERSPACE[@]}" \
+		"${PACKAGES_TEST[@]}"
 }
 
 # Build user space with meson and print nothing unless it fails. Sets BUILD_DIR.

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+"""Runs the test suites and counts. scripts/test has built what it is told to run.
+
+Host suites are meson's (rdma-tests/unit, rdma-tests/cli, ...) and rdma-tests/scripts. Guest suites are found by the
+names of the programs in the build folder: guest-SUITE-NAME runs on one virtual host, guest2-SUITE-NAME on two.
+"""
+
+import argparse
+import glob
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import tap
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+VM = os.path.join(TOP, "scripts", "vm")
+DEBUG_SUITES = ("smoke",)  # what also runs on the debug kernel, which is many times slower
+PLAIN_SUITES = ("plain",)  # what is about the kernel without the series
+FAST = "-fast"  # the same on the fast kernel, for --quick
+GUEST_SECONDS = 2400
+
+
+class Suite:
+    """A name, what it is, and how it runs: `run(results)` returns a Tally."""
+
+    def __init__(self, name, what, run, kernels=(), quick=True):
+        self.name = name
+        self.what = what
+        self.run = run
+        self.kernels = kernels
+        self.quick = quick
+
+
+# Host suites.
+
+
+def meson_tests(build):
+    out = subprocess.run(["meson", "introspect", "--tests", build], check=True, capture_output=True, text=True).stdout
+    return json.loads(out)
+
+
+def run_meson(tests, results):
+    tally = tap.Tally()
+    for test in tests:
+        log = os.path.join(results, re.sub(r"[^\w.-]", "_", test["name"]) + ".log")
+        env = {**os.environ, **test["env"]}
+        limit = (test["timeout"] or 30) * 4
+        protocol = "tap" if test["protocol"] == "tap" else "exitcode"
+        tally.add(tap.run(test["name"], test["cmd"], log, limit, protocol, env, test["workdir"]))
+    return tally
+
+
+def meson_suites(build):
+    groups = {}
+    for test in meson_tests(build):
+        suite = (test["suite"] or ["other"])[0].rpartition(":")[2]
+        groups.setdefault(suite, []).append(test)
+    for name, tests in groups.items():
+        yield Suite(name, "on this machine, %d programs" % len(tests), lambda r, t=tests: run_meson(t, r))
+
+
+def run_scripts(tests, build, results):
+    tally = tap.Tally()
+    env = {**os.environ, "BUILD_DIR": build}
+    for test in tests:
+        name = os.path.basename(test)
+        tally.add(tap.run(name, [test], os.path.join(results, name + ".log"), 1200, env=env))
+    return tally
+
+
+def script_suites(build):
+    tests = sorted(glob.glob(os.path.join(TOP, "rdma-tests", "scripts", "test-*")))
+    if tests:
+        yield Suite("scripts", "the scripts themselves", lambda r: run_scripts(tests, build, r), ("test", "plain"))
+
+
+# Guest suites.
+
+
+def run_guest(kernel, suite, programs, options, results):
+    """All programs of a suite in one boot. The kernel log counts as one more test."""
+    name = "%s-%s" % (suite, kernel) + ("-two" if "--two-hosts" in options else "")
+    klog = os.path.join(results, name + ".klog")
+    log = os.path.join(results, name + ".log")
+    cmd = [VM, "run", "--kernel", kernel, "--timeout", str(GUEST_SECONDS), "--log", klog]
+    if "--two-hosts" in options:
+        cmd += ["--hosts", "2"]
+    cmd += ["--", os.path.join(os.path.dirname(programs[0]), "run-suite"), *options, suite]
+    tally = tap.run(name, cmd, log, GUEST_SECONDS + 300)
+    with open(log, encoding="utf-8", errors="replace") as f:
+        said = [l for l in f.read().splitlines() if l.startswith(("vm: ", "    "))]
+    if said:
+        tally.failures.append("%s: %s" % (name, "\n      ".join(said[:60])))
+    return tally
+
+
+def guest_programs(build):
+    """{(suite, two hosts): [program]}"""
+    groups = {}
+    for path in sorted(glob.glob(os.path.join(build, "rdma-tests", "guest", "guest*-*-*"))):
+        match = re.fullmatch(r"guest(2?)-([a-z0-9]+)-[\w-]+", os.path.basename(path))
+        if match and os.access(path, os.X_OK) and os.path.isfile(path):
+            groups.setdefault((match.group(2), match.group(1) == "2"), []).append(path)
+    return groups
+
+
+def guest_suite(name, suite, kernel, parts):
+    """The one-host and the two-host programs of a suite, on one kernel."""
+
+    def run(results):
+        tally = tap.Tally()
+        for two, programs in parts:
+            options = ["--two-hosts"] if two else []
+            tally.add(run_guest(kernel, suite, programs, options, results))
+        return tally
+
+    what = "in a virtual host, %s kernel, %d programs" % (kernel, sum(len(p) for _, p in parts))
+    return Suite(name, what, run, (kernel,), quick=False)
+
+
+def guest_suites(build):
+    suites = {}
+    for (suite, two), programs in guest_programs(build).items():
+        suites.setdefault(suite, []).append((two, programs))
+    for name in sorted(suites, key=lambda n: (n not in DEBUG_SUITES, n)):
+        parts = sorted(suites[name])
+        kernel = "debug" if name in DEBUG_SUITES else "plain" if name in PLAIN_SUITES else "test"
+        yield guest_suite(name, name, kernel, parts)
+        if name in DEBUG_SUITES:
+            fast = guest_suite(name + FAST, name, "test", parts)
+            fast.quick = True
+            yield fast
+
+
+# The demo.
+
+
+def run_demo(results):
+    """Its JSON says what it checked; here only how often and with what outcome."""
+    log = os.path.join(results, "demo.log")
+    with open(log, "wb") as out:
+        status = subprocess.run(
+            [os.path.join(TOP, "scripts", "demo")], stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False
+        ).returncode
+    with open(log, encoding="utf-8", errors="replace") as f:
+        counts = re.findall(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", f.read(), re.MULTILINE)
+    tally = tap.Tally()
+    if not counts:
+        tally.fail("demo: no result line (status %d)" % status)
+        return tally
+    tally.passed, tally.failed, tally.skipped = map(int, counts[-1])
+    if tally.failed:
+        tally.failures.append("demo: %d of its checks failed" % tally.failed)
+    elif status:
+        tally.fail("demo: nothing failed, but the exit status is %d" % status)
+    return tally
+
+
+def demo_suites(build):
+    if os.path.exists(os.path.join(build, "rdma-tests", "demo", "peerbar-demo")):
+        yield Suite("demo", "the main job, two virtual hosts", run_demo, ("test",), quick=False)
+
+
+# All of it.
+
+
+def all_suites(build):
+    suites = []
+    for source in (meson_suites, script_suites, guest_suites, demo_suites):
+        suites += source(build)
+    return suites
+
+
+def choose(suites, args):
+    known = [s.name for s in suites]
+    unknown = [n for n in args.suite if n not in known]
+    if unknown:
+        sys.exit("test: no suite named %s; there is: %s" % (", ".join(unknown), ", ".join(known)))
+    if args.suite:
+        return [s for s in suites if s.name in args.suite]
+    if args.quick:
+        return [s for s in suites if s.quick]
+    return [s for s in suites if not s.name.endswith(FAST)]
+
+
+def run_suite(suite, results):
+    folder = os.path.join(results, suite.name)
+    os.makedirs(folder, exist_ok=True)
+    start = time.monotonic()
+    print("%-12s ..." % suite.name, end="\r" if sys.stdout.isatty() else "\n", flush=True)
+    tally = suite.run(folder)
+    if not tally.total():
+        tally.fail("%s: no test ran" % suite.name)
+    print("%-12s %s (%.0f s)" % (suite.name, tally, time.monotonic() - start), flush=True)
+    for text in tally.failures:
+        print("  not ok: " + text, flush=True)
+    for text in tally.skips:
+        print("  skipped: " + text, flush=True)
+    return tally
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/test")
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--results")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--kernels", action="store_true", help="print the kernels that the chosen suites need")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--suite", action="append", default=[])
+    args = parser.parse_args()
+    suites = choose(all_suites(args.build), args)
+    if args.list:
+        for suite in suites:
+            print("%-12s %s" % (suite.name, suite.what))
+        return 0
+    if args.kernels:
+        print("\n".join(k for k in ("test", "debug", "plain") if any(k in s.kernels for s in suites)))
+        return 0
+    shutil.rmtree(args.results, ignore_errors=True)
+    total = tap.Tally()
+    for suite in suites:
+        total.add(run_suite(suite, args.results))
+    if not total.total():
+        total.fail("no test ran at all")
+    if total.failed or total.failures:
+        print("the logs are in " + args.results)
+    print(total)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
