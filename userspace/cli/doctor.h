@@ -23,14 +23,16 @@ enum group {
 	NR_GROUPS,
 };
 
+#define FINDING_TEXT 640
+
 struct finding {
 	enum group group;
 	enum answer answer;
 	bool alarm;	   /* worse than a no: something is not what it claims */
 	char id[48];	   /* for programs; stable */
 	char ability[48];  /* for people */
-	char why[256];
-	char fix[256];	   /* what would change it; empty with a yes */
+	char why[FINDING_TEXT];
+	char fix[FINDING_TEXT]; /* what would change it; empty with a yes */
 };
 
 struct doctor {
@@ -43,9 +45,8 @@ struct doctor {
 };
 
 /*
- * Adds a finding. why and fix are printf formats that share nothing: set them
- * with finding_why() and finding_fix(). Never fails: out of memory ends the
- * program, which has nothing to undo.
+ * Adds a finding; set its reason and remedy next. Never fails: out of memory
+ * ends the program, which has nothing to undo.
  */
 struct finding *finding_add(struct doctor *doctor, enum group group, enum answer answer,
 			    const char *id, const char *ability);

@@ -213,73 +213,82 @@ static void everything_unknown(struct doctor *doctor, const char *why, const cha
 	types_unknown(doctor, why, fix);
 }
 
-static void explain_open_failure(struct doctor *doctor, const char *address, int error)
-{
-	char why[200], fix[200];
+/* Why a device could not be asked, and what would help. */
+struct trouble {
+	char why[FINDING_TEXT];
+	char fix[FINDING_TEXT];
+};
 
-	snprintf(why, sizeof(why), "%s cannot be opened: %.140s", address,
-		 *doctor->cli->last_error ? doctor->cli->last_error : strerror(-error));
+static void note_trouble(const struct doctor *doctor, struct trouble *trouble,
+			 const char *address, int error)
+{
+	const char *said = doctor->cli->last_error;
+
+	snprintf(trouble->why, sizeof(trouble->why), "%s cannot be asked: %s", address,
+		 *said ? said : strerror(-error));
 	if (error == -EBUSY)
-		snprintf(fix, sizeof(fix), "end the program that uses it, or bind another device");
+		snprintf(trouble->fix, sizeof(trouble->fix),
+			 "end the program that uses it, or bind another device");
 	else if ((error == -EACCES || error == -EPERM) && geteuid())
-		snprintf(fix, sizeof(fix), "sudo peerbar doctor, or be given /dev/vfio/*");
+		snprintf(trouble->fix, sizeof(trouble->fix),
+			 "sudo peerbar doctor, or be given the nodes in /dev/vfio");
 	else
-		snprintf(fix, sizeof(fix), "`peerbar doctor -v` and dmesg may tell more");
-	everything_unknown(doctor, why, fix);
+		snprintf(trouble->fix, sizeof(trouble->fix),
+			 "`peerbar doctor -v` and dmesg may tell more");
 }
 
-static void examine_open_device(struct doctor *doctor, struct peerbar_device *dev,
-				const struct peerbar_device_info *info)
+static int examine_open_device(struct doctor *doctor, struct peerbar_device *dev,
+			       const struct peerbar_device_info *info)
 {
 	struct peerbar_device_caps caps = { .size = sizeof(caps) };
-	int ret;
+	int ret = peerbar_device_caps(dev, &caps);
 
+	if (ret)
+		return ret;
 	snprintf(doctor->device, sizeof(doctor->device), "%s", info->address);
-	ret = peerbar_device_caps(dev, &caps);
-	if (ret) {
-		explain_open_failure(doctor, info->address, ret);
-		return;
-	}
 	add_features(doctor, &caps, peerbar_device_backend(dev));
 	examine_types(doctor, dev, &caps, info);
+	return 0;
 }
 
-/* Tries one device; a negative errno when it cannot be opened. */
-static int examine(struct doctor *doctor, const struct peerbar_device_info *info)
+/* Asks one device; where that cannot be done, notes why. */
+static bool examine(struct doctor *doctor, const struct peerbar_device_info *info,
+		    struct trouble *trouble)
 {
 	struct peerbar_device *dev;
 	int ret;
 
 	cli_forget(doctor->cli);
 	ret = peerbar_device_open(doctor->cli->pb, info->address, NULL, &dev);
+	if (!ret) {
+		ret = examine_open_device(doctor, dev, info);
+		peerbar_device_close(dev);
+	}
 	if (ret)
-		return ret;
-	examine_open_device(doctor, dev, info);
-	peerbar_device_close(dev);
-	return 0;
+		note_trouble(doctor, trouble, info->address, ret);
+	return !ret;
 }
 
-/* The bound devices, the ones that can tell about memory types first. */
+/*
+ * The first bound device that can be asked; those that can tell about memory
+ * types come first. Of several that cannot be asked, the first is spoken of.
+ */
 static void examine_some_device(struct doctor *doctor, const struct peerbar_device_info *infos,
 				size_t count)
 {
-	const struct peerbar_device_info *failed = NULL;
-	int ret = 0;
+	struct trouble first = { .why = "" }, later;
 
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < count; i++) {
 			bool telling = touchable_bar(infos[i].bars) != NO_BAR;
 
-			if (!infos[i].vfio_bound || telling != !pass)
-				continue;
-			ret = examine(doctor, &infos[i]);
-			if (!ret)
+			if (infos[i].vfio_bound && telling == !pass &&
+			    examine(doctor, &infos[i], *first.why ? &later : &first))
 				return;
-			failed = &infos[i];
 		}
 	}
-	if (failed)
-		explain_open_failure(doctor, failed->address, ret);
+	if (*first.why)
+		everything_unknown(doctor, first.why, first.fix);
 	else
 		everything_unknown(doctor, "no device is bound to vfio-pci that could be asked",
 				   doctor->caps.vfio_pci && doctor->caps.iommu ?
@@ -303,18 +312,17 @@ static enum cli_status refuse_unbound(struct doctor *doctor,
 
 static enum cli_status examine_named_device(struct doctor *doctor)
 {
-	struct cli *cli = doctor->cli;
 	struct peerbar_device_info info;
-	enum cli_status status = cli_lookup(cli, cli->device, &info);
-	int ret;
+	struct trouble trouble;
+	enum cli_status status;
 
+	status = cli_lookup(doctor->cli, doctor->cli->device, &info);
 	if (status)
 		return status;
 	if (!info.vfio_bound)
 		return refuse_unbound(doctor, &info);
-	ret = examine(doctor, &info);
-	if (ret)
-		explain_open_failure(doctor, info.address, ret);
+	if (!examine(doctor, &info, &trouble))
+		everything_unknown(doctor, trouble.why, trouble.fix);
 	return CLI_OK;
 }
 

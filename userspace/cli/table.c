@@ -11,7 +11,7 @@ const struct cli_option cli_options[CLI_NR_OPTIONS] = {
 	[CLI_OPT_DEVICE] = {
 		.name = "device", .letter = 'd', .value = "ADDR",
 		.words = CLI_WORDS_BOUND,
-		.help = "ask this device (default: the most telling one that is bound)",
+		.help = "ask this device, which must be bound",
 	},
 	[CLI_OPT_FORCE] = {
 		.name = "force", .letter = 'f',
@@ -23,7 +23,7 @@ const struct cli_option cli_options[CLI_NR_OPTIONS] = {
 	},
 	[CLI_OPT_PASSIVE] = {
 		.name = "passive", .letter = 'p',
-		.help = "open no device; what only a device can tell stays unknown",
+		.help = "open no device, and leave unknown what it takes one for",
 	},
 	[CLI_OPT_VERBOSE] = {
 		.name = "verbose", .letter = 'v',
