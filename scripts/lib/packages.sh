@@ -4,11 +4,11 @@
 # The one place that knows which Debian packages are needed, and for what.
 
 PACKAGES_KERNEL=(gcc make flex bison bc libelf-dev libssl-dev libc6-dev rsync git xz-utils python3 perl ca-certificates)
-PACKAGES_USERSPACE=(gcc libc6-dev make meson ninja-build pkg-config libibverbs-dev python3)
+PACKAGES_USERSPACE=(gcc libc6-dev make meson ninja-build pkg-config libibverbs-dev libjson-c-dev python3)
 PACKAGES_PROVIDER=(gcc libc6-dev make cmake ninja-build pkg-config dpkg-dev patch xz-utils libibverbs-dev libnl-3-dev
 	libnl-route-3-dev libudev-dev python3 ca-certificates)
 PACKAGES_VM=(qemu-system-x86 gcc libc6-dev python3 iproute2 util-linux ibverbs-providers ibverbs-utils procps)
-PACKAGES_TEST=(shellcheck g++ man-db)
+PACKAGES_TEST=(shellcheck g++ man-db mandoc)
 PACKAGES_CHECK=(sparse python3-ply python3-git codespell)
 
 package_installed() {
