@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Just enough verbs for tests and the demo: one RC queue pair per rdma_qp, one
+ * operation at a time. Functions return 0 or a negative errno; those that wait
+ * for a completion return its status (IBV_WC_SUCCESS is 0) or a negative errno.
+ */
+#ifndef GUEST_COMMON_RDMA_H
+#define GUEST_COMMON_RDMA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <infiniband/verbs.h>
+
+#define RDMA_DEVICE "rxe0"
+#define RDMA_ACCESS_ALL                                                        \
+	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ |                     \
+	 IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC)
+
+struct rdma {
+	struct ibv_context *context;
+	struct ibv_pd *pd;
+	union ibv_gid gid;
+	int gid_index;
+	enum ibv_mtu mtu;
+};
+
+struct rdma_endpoint {
+	uint32_t qpn;
+	uint32_t psn;
+	union ibv_gid gid;
+};
+
+struct rdma_qp {
+	struct rdma *rdma;
+	struct ibv_cq *cq;
+	struct ibv_qp *qp;
+	uint32_t psn;
+};
+
+/* Host memory that the NIC may use. */
+struct rdma_mem {
+	uint8_t *at;
+	size_t length;
+	struct ibv_mr *mr;
+};
+
+/* What one work request is to do. */
+struct rdma_op {
+	enum ibv_wr_opcode opcode;
+	uint64_t local;
+	uint32_t lkey;
+	uint32_t length;
+	uint64_t remote;
+	uint32_t rkey;
+	uint64_t add_or_compare;
+	uint64_t swap;
+	uint32_t immediate;
+};
+
+/* Looks for the RoCE v2 GID of an IPv4 address, given as text, or of any. */
+int rdma_open(struct rdma *rdma, const char *device, const char *ipv4);
+void rdma_close(struct rdma *rdma);
+
+int rdma_qp_open(struct rdma *rdma, struct rdma_qp *qp);
+void rdma_qp_close(struct rdma_qp *qp);
+void rdma_qp_endpoint(const struct rdma_qp *qp, struct rdma_endpoint *endpoint);
+int rdma_qp_connect(struct rdma_qp *qp, const struct rdma_endpoint *peer);
+/* Two queue pairs of one device, connected to each other. */
+int rdma_qp_pair_open(struct rdma *rdma, struct rdma_qp *a, struct rdma_qp *b);
+
+int rdma_mem_open(struct rdma *rdma, size_t length, struct rdma_mem *mem);
+void rdma_mem_close(struct rdma_mem *mem);
+
+int rdma_post(struct rdma_qp *qp, const struct rdma_op *op);
+int rdma_post_receive(struct rdma_qp *qp, uint64_t local, uint32_t lkey,
+		      uint32_t length);
+/* Waits for the next completion. */
+int rdma_wait(struct rdma_qp *qp, struct ibv_wc *wc);
+/* Posts, and waits for the completion. */
+int rdma_do(struct rdma_qp *qp, const struct rdma_op *op);
+
+/* Between host memory, from its start plus offset, and a peer's address. */
+int rdma_write(struct rdma_qp *qp, const struct rdma_mem *mem, size_t offset,
+	       uint32_t length, uint64_t remote, uint32_t rkey);
+int rdma_read(struct rdma_qp *qp, const struct rdma_mem *mem, size_t offset,
+	      uint32_t length, uint64_t remote, uint32_t rkey);
+/* The old value lands at the start of mem, in the CPU's byte order. */
+int rdma_fetch_add(struct rdma_qp *qp, const struct rdma_mem *mem,
+		   uint64_t remote, uint32_t rkey, uint64_t add);
+int rdma_compare_swap(struct rdma_qp *qp, const struct rdma_mem *mem,
+		      uint64_t remote, uint32_t rkey, uint64_t compare,
+		      uint64_t swap);
+
+/* Name of a completion status, or of a negative errno. */
+const char *rdma_status_name(int status);
+
+#endif /* GUEST_COMMON_RDMA_H */
