@@ -143,11 +143,12 @@ def run_one(number, function):
     return False
 
 
-def main():
-    if sys.argv[1:] == ["--list"]:
+def main(args):
+    """Runs the tests named, or all."""
+    if args == ["--list"]:
         print("\n".join(function.__name__ for function in TESTS))
         return 0
-    wanted = [f for f in TESTS if f.__name__ in sys.argv[1:] or not sys.argv[1:]]
+    wanted = [f for f in TESTS if f.__name__ in args or not args]
     print("1..%d" % len(wanted))
     failed = 0
     for number, function in enumerate(wanted, 1):
