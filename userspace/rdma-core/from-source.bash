@@ -131,8 +131,8 @@ cmake_value() {
 	sed -nE "s/^[[:space:]]*set\($2 \"([^\"]*)\"\).*/\1/Ip" "$1/CMakeLists.txt" | head -n 1
 }
 
-# Same private ABI number is not enough: the layout behind it has changed
-# between releases that share a number.
+# The same private ABI number is not enough: functions have got new parameters
+# between releases that share a number (ibv_cmd_reg_dmabuf_mr() is one).
 check_version() {
 	local tree=$1 is want
 	is=$(cmake_value "$tree" PACKAGE_VERSION)
