@@ -61,6 +61,22 @@ static bool file_has_word(const char *path, const char *word)
 	return found;
 }
 
+static bool file_has_text(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "re");
+	char *line = NULL;
+	bool found = false;
+	size_t room = 0;
+
+	if (!file)
+		return false;
+	while (!found && getline(&line, &room, file) >= 0)
+		found = strstr(line, text);
+	free(line);
+	fclose(file);
+	return found;
+}
+
 static bool has_entries(const char *dir, const char *name)
 {
 	char path[PATH_MAX];
@@ -98,6 +114,17 @@ static bool disk_is_needed(const char *dir, const char *name)
 		file_has_word("/proc/self/mountinfo", number));
 }
 
+/* A folder that a hypervisor shares, by the tag under which it is mounted. */
+static bool share_is_mounted(const char *dir)
+{
+	char tag[64], type_and_source[80];
+
+	if (!read_word(dir, "mount_tag", tag, sizeof(tag)))
+		return false;
+	snprintf(type_and_source, sizeof(type_and_source), " - 9p %s ", tag);
+	return file_has_text("/proc/self/mountinfo", type_and_source);
+}
+
 static bool serves(const char *dir, const char *name, char *what, size_t size)
 {
 	if (is_in_subsystem(dir, "net") && interface_is_up(dir)) {
@@ -106,6 +133,10 @@ static bool serves(const char *dir, const char *name, char *what, size_t size)
 	}
 	if (is_in_subsystem(dir, "block") && disk_is_needed(dir, name)) {
 		snprintf(what, size, "the disk %s, which is in use", name);
+		return true;
+	}
+	if (is_in_subsystem(dir, "virtio") && share_is_mounted(dir)) {
+		snprintf(what, size, "a shared folder, which is mounted");
 		return true;
 	}
 	return false;

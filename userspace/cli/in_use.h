@@ -7,8 +7,8 @@
 
 /*
  * True when this machine would miss the device if it were taken from its
- * driver: a network interface that is up, or a disk that is mounted, swapped
- * to or part of a volume. Writes what it serves, in words.
+ * driver: a network interface that is up, a disk that is mounted, swapped to or
+ * part of a volume, a shared folder that is mounted. Writes what it serves, in words.
  */
 bool in_use(const char *address, char *what, size_t size);
 

@@ -76,25 +76,23 @@ void out_wrapped(const char *text, unsigned int column, unsigned int indent)
 	putchar('\n');
 }
 
+/* One decimal where the size is not a whole number of its unit. */
 struct out_size out_size(uint64_t bytes)
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-	uint64_t whole = bytes, rest = 0;
 	struct out_size size;
-	size_t unit = 0;
+	unsigned int shift = 0;
+	uint64_t rest;
 
-	while (whole >= 1024) {
-		rest = whole % 1024;
-		whole /= 1024;
-		unit++;
-	}
+	while (bytes >> shift >= 1024)
+		shift += 10;
+	rest = bytes - (bytes >> shift << shift);
 	if (rest)
-		snprintf(size.text, sizeof(size.text), "%llu.%llu %s",
-			 (unsigned long long)whole,
-			 (unsigned long long)(rest * 10 / 1024), units[unit]);
+		snprintf(size.text, sizeof(size.text), "%u.%u %s", (unsigned int)(bytes >> shift),
+			 (unsigned int)((rest >> (shift - 10)) * 10 / 1024), units[shift / 10]);
 	else
-		snprintf(size.text, sizeof(size.text), "%llu %s",
-			 (unsigned long long)whole, units[unit]);
+		snprintf(size.text, sizeof(size.text), "%u %s", (unsigned int)(bytes >> shift),
+			 units[shift / 10]);
 	return size;
 }
 
