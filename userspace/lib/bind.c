@@ -78,6 +78,18 @@ static int bind_released(struct peerbar *pb, int dir, const char *address)
 	return 0;
 }
 
+/* Leaves the device as it was: its own driver may take it again. */
+static void restore(struct peerbar *pb, int dir, const char *address)
+{
+	char driver[PB_SIZEOF_FIELD(struct peerbar_device_info, driver)];
+
+	pb_write_at(dir, "driver_override", "\n");
+	if (!pb_readlink_base_at(dir, "driver", driver, sizeof(driver)) &&
+	    !strcmp(driver, VFIO_PCI))
+		pb_write_at(dir, "driver/unbind", address);
+	pb_write_at(pb->sys_fd, "bus/pci/drivers_probe", address);
+}
+
 static int bind_device(struct peerbar *pb, int dir, const char *address)
 {
 	int ret;
@@ -91,11 +103,8 @@ static int bind_device(struct peerbar *pb, int dir, const char *address)
 	ret = release(pb, dir, address);
 	if (!ret)
 		ret = bind_released(pb, dir, address);
-	if (ret) {
-		/* Leave it as it was: its own driver may take it again. */
-		pb_write_at(dir, "driver_override", "\n");
-		pb_write_at(pb->sys_fd, "bus/pci/drivers_probe", address);
-	}
+	if (ret)
+		restore(pb, dir, address);
 	return ret;
 }
 

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * A made-up machine: /sys, /dev and /proc in a temporary directory, and a
+ * kernel behind them that is played by wrapped system calls (see the --wrap
+ * options in meson.build).
+ */
+#ifndef UNIT_FAKE_H
+#define UNIT_FAKE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <peerbar/peerbar.h>
+
+/* Two devices with vfio-pci, one with a driver of the kernel, one with none. */
+#define FAKE_MEM "0000:00:04.0" /* BAR 0: 16 KiB, BAR 2: 64 MiB; group 7 */
+#define FAKE_REG "0000:00:05.0" /* BAR 0: 1 MiB; group 8 */
+#define FAKE_NIC "0000:00:03.0" /* driver: e1000e; group 6 */
+#define FAKE_IDLE "0001:0a:1f.7" /* no driver, no group; BAR 0: I/O ports */
+
+/*
+ * What the kernel is to do. A field that holds an errno makes the call fail;
+ * all zeros is a kernel with everything.
+ */
+struct fake_kernel {
+	bool plain;	    /* without the series */
+	bool no_export;	    /* without VFIO_DEVICE_FEATURE_DMA_BUF */
+	bool no_dmabuf_map; /* iommufd takes memfds only */
+	bool no_reset;
+	int bind_iommufd;
+	int attach;
+	int export_dmabuf;
+	int revoke;
+	int memattr;
+	int mmap;
+	int map_file;
+	int reset;
+	int bus_master; /* of reading and writing the register */
+	int probe_pci;	/* of a write to drivers_probe */
+	bool vfio_refuses; /* vfio-pci's probe fails: the device stays free */
+	const char *deny; /* faccessat() says no to a path that ends in it */
+
+	/* The nth fallible call from now on fails; 0: none. */
+	unsigned int fail_nth;
+	bool failed; /* it did */
+
+	/* What happened. */
+	unsigned int exports;
+	unsigned int maps;
+	unsigned int live_ioas;
+	uint16_t pci_command;
+	uint32_t last_open_flags;
+	uint64_t last_map_iova;
+	uint32_t last_map_flags;
+};
+
+extern struct fake_kernel fake;
+
+/* Builds the machine; bails out where it cannot. Removed at exit. */
+void fake_machine(void);
+/* A context that looks at it, whose messages go to fake_last_error(). */
+struct peerbar *fake_open(void);
+/* The last error message, or "". */
+const char *fake_last_error(void);
+void fake_clear_log(void);
+
+void fake_write(const char *path, const char *text);
+/* "" where there is no such file. */
+const char *fake_read(const char *path);
+/* Where a link points; "" where there is none. */
+const char *fake_readlink(const char *path);
+void fake_link(const char *target, const char *path);
+void fake_remove(const char *path);
+void fake_mkdir(const char *path);
+
+/* Open descriptors of this process. */
+unsigned int count_fds(void);
+
+#endif /* UNIT_FAKE_H */

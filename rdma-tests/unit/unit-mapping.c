@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Mapping at congruent addresses, of a memfd: the address, the contents, and
+ * nothing left of the detour.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "mapping.h"
+#include "tap.h"
+#include "util.h"
+
+#define MIB (1ul << 20)
+
+static size_t address_space(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	unsigned long pages = 0;
+
+	if (!file || fscanf(file, "%lu", &pages) != 1)
+		bail_out("cannot read /proc/self/statm");
+	fclose(file);
+	return pages * pb_page_size();
+}
+
+static void map_at(int fd, uint64_t offset, size_t length, uint64_t congruence,
+		   uint64_t align)
+{
+	const int prot = PROT_READ | PROT_WRITE;
+	size_t before = address_space();
+	uint32_t value = 0, *map;
+
+	map = pb_map_congruent(fd, offset, length, prot, congruence, align);
+	if (!ok(map, "%zu bytes at %#llx modulo %#llx", length,
+		(unsigned long long)congruence, (unsigned long long)align))
+		return;
+	ok(pb_is_aligned((uintptr_t)map - congruence, align),
+	   "the address is congruent: %p", (void *)map);
+	is_int((long long)(address_space() - before), (long long)length,
+	       "nothing but the mapping is left");
+	*map = 0x12345678;
+	ok(pread(fd, &value, sizeof(value), (off_t)offset) == sizeof(value) &&
+	   value == 0x12345678, "it is the right part of the file");
+	munmap(map, length);
+}
+
+int main(void)
+{
+	size_t page = pb_page_size();
+	int fd = memfd_create("mapping", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, 64 * MIB))
+		bail_out("cannot make a memfd: %s", strerror(errno));
+	map_at(fd, 0, page, 0, page);
+	map_at(fd, page, 2 * page, page, page);
+	map_at(fd, 0, 4 * MIB, 0, 2 * MIB);
+	map_at(fd, page, 4 * MIB, 2 * MIB + page, 2 * MIB);
+	map_at(fd, 3 * page, 8 * MIB, 17 * page, 2 * MIB);
+	map_at(fd, 0, 32 * MIB, 0, 1024 * MIB);
+
+	ok(!pb_map_congruent(-1, 0, 4 * MIB, PROT_READ, 0, 2 * MIB) &&
+	   errno == EBADF, "no descriptor: EBADF");
+	ok(!pb_map_congruent(fd, 0, -page, PROT_READ, 0, 2 * MIB) &&
+	   errno == ENOMEM, "longer than the address space: ENOMEM");
+	close(fd);
+	return done_testing();
+}
