@@ -44,7 +44,7 @@ class Run:
     """One run of the tool, with what came out of it."""
 
     def __init__(self, tool, args, stdout=subprocess.PIPE, env=None, prefix=(), **options):
-        self.args = list(args)
+        self.args = [os.fsdecode(arg) for arg in args]
         done = subprocess.run(
             [*prefix, tool, *args], stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, timeout=SECONDS,
             env=env, check=False, **options,
@@ -54,7 +54,7 @@ class Run:
         self.err = done.stderr.decode()
 
     def __str__(self):
-        return "peerbar %s\nstatus: %d\nstdout:\n%s\nstderr:\n%s" % (" ".join(self.args), self.status, self.out, self.err)
+        return "peerbar %s\nstatus: %d\nstdout:\n%s\nstderr:\n%s" % (" ".join(map(ascii, self.args)), self.status, self.out, self.err)
 
     def expect(self, status, err=()):
         """The exit status, and words that standard error must hold; silence there where none are given."""

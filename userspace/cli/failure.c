@@ -52,6 +52,14 @@ void failure_report(const struct cli *cli, const struct failure *failure)
 	out_json(document);
 }
 
+/* A word of the command line may hold anything; neither terminals nor JSON can. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 enum cli_status usage_error(const struct cli *cli, const char *format, ...)
 {
 	struct failure failure = { .error = 0 };
@@ -60,6 +68,7 @@ enum cli_status usage_error(const struct cli *cli, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(failure.tried, sizeof(failure.tried), format, args);
 	va_end(args);
+	make_printable(failure.tried);
 	if (cli->command)
 		snprintf(failure.hint, sizeof(failure.hint), "see `peerbar help %s`",
 			 cli->command->name);
