@@ -46,8 +46,8 @@ static void explain_unsupported(struct finding *finding, int kernel_error)
 	if (kernel_error == EBADF) {
 		finding_why(finding, "the kernel driver would, but the user-space provider has no "
 				     "reg_dmabuf_mr");
-		finding_fix(finding, "a provider that has it; for rxe, userspace/rdma-core/build-provider "
-				     "makes one, and IBV_DRIVERS points to it");
+		finding_fix(finding, "a provider that has it; for rxe: export "
+				     "IBV_DRIVERS=$(userspace/rdma-core/build-provider)");
 	} else if (means_unsupported(kernel_error)) {
 		finding_why(finding, "the kernel driver does not register dma-bufs");
 		finding_fix(finding, "for rxe: a kernel with the peerbar series; else a NIC whose "
