@@ -103,12 +103,18 @@ static void test_backends(void)
 	ok(bar.length == 0x4000000 && bar.is_64bit && bar.can_mmap,
 	   "is what sysfs and vfio say");
 	is_int(peerbar_device_bar(dev, 6, &bar), -EINVAL, "BAR 6");
+	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_AUTO), -EBUSY,
+	       "open it again");
 	peerbar_device_close(dev);
 
 	fake.deny = "iommu";
 	dev = open_mem();
 	is_int(peerbar_device_backend(dev), PEERBAR_BACKEND_GROUP,
 	       "without rights to /dev/iommu: the group");
+	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_AUTO), -EBUSY,
+	       "open it again by its group");
+	has_str(fake_last_error(), "this context has it open",
+		"the message says so");
 	peerbar_device_close(dev);
 	fake.deny = NULL;
 

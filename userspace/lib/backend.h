@@ -30,8 +30,8 @@ struct pb_space {
 	struct pb_space *next;
 	const struct pb_backend *backend;
 	int group;
-	unsigned int users;
-	struct peerbar_iova_map *maps; /* what is mapped now */
+	struct peerbar_device *devices; /* in it now; when the last goes, so does it */
+	struct peerbar_iova_map *maps;	/* what is mapped now */
 
 	uint32_t ioas_id; /* iommufd */
 	int container_fd; /* group */
@@ -70,11 +70,11 @@ extern const struct pb_backend pb_backend_iommufd;
 extern const struct pb_backend pb_backend_group;
 
 /*
- * The space of the device's group, made when it is the first. Every get is
- * undone by a put after the device's descriptor was closed.
+ * Puts the device into the space of its group, which is made when it is the
+ * first there. -EBUSY: this context has it open. Leaving comes after the
+ * device's descriptor was closed, and does nothing for one that is in none.
  */
-int pb_space_get(struct peerbar *pb, const struct pb_backend *backend,
-		 const struct pb_site *site, struct pb_space **out);
-void pb_space_put(struct peerbar *pb, struct pb_space *space);
+int pb_space_join(struct peerbar_device *dev, const struct pb_site *site);
+void pb_space_leave(struct peerbar_device *dev);
 
 #endif /* PB_BACKEND_H */

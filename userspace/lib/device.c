@@ -130,7 +130,7 @@ static int open_device(struct peerbar_device *dev, const struct pb_site *site)
 {
 	int ret;
 
-	ret = pb_space_get(dev->pb, dev->backend, site, &dev->space);
+	ret = pb_space_join(dev, site);
 	if (ret)
 		return ret;
 	ret = dev->backend->device_open(dev->pb, site, dev->space);
@@ -206,7 +206,7 @@ void peerbar_device_close(struct peerbar_device *dev)
 		return;
 	/* An address space cannot go before the device has left it. */
 	pb_close_fd(dev->fd);
-	pb_space_put(dev->pb, dev->space);
+	pb_space_leave(dev);
 	free(dev);
 }
 

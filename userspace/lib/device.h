@@ -7,6 +7,7 @@
 #include "backend.h"
 
 struct peerbar_device {
+	struct peerbar_device *next; /* in the space's list */
 	struct peerbar *pb;
 	const struct pb_backend *backend;
 	struct pb_space *space;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-#include "backend.h"
+#include <string.h>
+
+#include "device.h"
 #include "util.h"
 
 static struct pb_space *find_space(struct peerbar *pb,
@@ -40,22 +42,59 @@ static int new_space(struct peerbar *pb, const struct pb_backend *backend,
 	return 0;
 }
 
-int pb_space_get(struct peerbar *pb, const struct pb_backend *backend,
-		 const struct pb_site *site, struct pb_space **out)
+/*
+ * vfio refuses a second opener of a character device by itself, but hands out
+ * a group's device any number of times.
+ */
+static int check_not_open(const struct pb_space *space,
+			  const struct peerbar_device *dev)
+{
+	const struct peerbar_device *other;
+
+	for (other = space->devices; other; other = other->next) {
+		if (!strcmp(other->address, dev->address))
+			return pb_fail(dev->pb, -EBUSY,
+				       "cannot open %s: this context has it open",
+				       dev->address);
+	}
+	return 0;
+}
+
+static int join_locked(struct peerbar_device *dev, const struct pb_site *site)
 {
 	struct pb_space *space;
-	int ret = 0;
+	int ret;
 
-	pthread_mutex_lock(&pb->lock);
-	space = find_space(pb, backend, site->group);
-	if (!space)
-		ret = new_space(pb, backend, site, &space);
-	if (!ret) {
-		space->users++;
-		*out = space;
-	}
-	pthread_mutex_unlock(&pb->lock);
+	space = find_space(dev->pb, dev->backend, site->group);
+	if (space)
+		ret = check_not_open(space, dev);
+	else
+		ret = new_space(dev->pb, dev->backend, site, &space);
+	if (ret)
+		return ret;
+	dev->space = space;
+	dev->next = space->devices;
+	space->devices = dev;
+	return 0;
+}
+
+int pb_space_join(struct peerbar_device *dev, const struct pb_site *site)
+{
+	int ret;
+
+	pthread_mutex_lock(&dev->pb->lock);
+	ret = join_locked(dev, site);
+	pthread_mutex_unlock(&dev->pb->lock);
 	return ret;
+}
+
+static void unlink_device(struct peerbar_device *dev)
+{
+	struct peerbar_device **link = &dev->space->devices;
+
+	while (*link != dev)
+		link = &(*link)->next;
+	*link = dev->next;
 }
 
 static void unlink_space(struct peerbar *pb, struct pb_space *space)
@@ -67,15 +106,19 @@ static void unlink_space(struct peerbar *pb, struct pb_space *space)
 	*link = space->next;
 }
 
-void pb_space_put(struct peerbar *pb, struct pb_space *space)
+void pb_space_leave(struct peerbar_device *dev)
 {
+	struct pb_space *space = dev->space;
+
 	if (!space)
 		return;
-	pthread_mutex_lock(&pb->lock);
-	if (!--space->users) {
-		unlink_space(pb, space);
-		space->backend->space_exit(pb, space);
+	pthread_mutex_lock(&dev->pb->lock);
+	unlink_device(dev);
+	if (!space->devices) {
+		unlink_space(dev->pb, space);
+		space->backend->space_exit(dev->pb, space);
 		free(space);
 	}
-	pthread_mutex_unlock(&pb->lock);
+	pthread_mutex_unlock(&dev->pb->lock);
+	dev->space = NULL;
 }

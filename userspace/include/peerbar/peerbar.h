@@ -419,10 +419,10 @@ int peerbar_device_bar(struct peerbar_device *dev, unsigned int bar,
  * peerbar_device_reset - reset a device
  * @dev: the device
  *
- * VFIO_DEVICE_RESET. Mappings of its buffers raise SIGBUS, and its DMA mappings
- * of other buffers stay, while those of others of its buffers go; when it is
- * done, buffers that have not been revoked for good can be mapped again, and
- * CPU mappings work again. The device is no bus master afterwards.
+ * VFIO_DEVICE_RESET. Meanwhile CPU mappings of its buffers raise SIGBUS;
+ * afterwards those of buffers that have not been revoked for good work again.
+ * DMA mappings of its buffers and RDMA memory regions do not come back, and the
+ * device is no bus master any more. DMA mappings for it stay.
  *
  * Return: 0, or a negative errno: -EOPNOTSUPP the device has no reset that
  * leaves others alone.
