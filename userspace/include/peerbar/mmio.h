@@ -264,7 +264,13 @@ static inline uint64_t peerbar_read64(const volatile void *addr)
 #define PEERBAR_CPU_MOVDIR64B_ 2u
 #define PEERBAR_CPU_MOVNTDQA_ 4u
 
-static inline unsigned int peerbar_cpu_ask_(void)
+/*
+ * The answer is the same for whoever asks, so threads that ask at once may
+ * both store it; one word, relaxed, is all it takes. Out of line, so that a
+ * doorbell needs no more registers than its data.
+ */
+static __attribute__((noinline, cold, unused)) unsigned int
+peerbar_cpu_ask_(unsigned int *cached)
 {
 	unsigned int a, b, c, d, found = PEERBAR_CPU_KNOWN_;
 
@@ -272,23 +278,16 @@ static inline unsigned int peerbar_cpu_ask_(void)
 		found |= PEERBAR_CPU_MOVNTDQA_;
 	if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & (1u << 28)))
 		found |= PEERBAR_CPU_MOVDIR64B_;
+	__atomic_store_n(cached, found, __ATOMIC_RELAXED);
 	return found;
 }
 
-/*
- * The answer is the same for whoever asks, so threads that ask at once may
- * both store it; one word, relaxed, is all it takes.
- */
 static inline unsigned int peerbar_cpu_(void)
 {
 	static unsigned int cached;
 	unsigned int cpu = __atomic_load_n(&cached, __ATOMIC_RELAXED);
 
-	if (__builtin_expect(!cpu, 0)) {
-		cpu = peerbar_cpu_ask_();
-		__atomic_store_n(&cached, cpu, __ATOMIC_RELAXED);
-	}
-	return cpu;
+	return __builtin_expect(!cpu, 0) ? peerbar_cpu_ask_(&cached) : cpu;
 }
 
 #endif
@@ -307,17 +306,29 @@ static inline unsigned int peerbar_cpu_(void)
 
 typedef uint64_t peerbar_vec_
 	__attribute__((vector_size(PEERBAR_VEC_SIZE_), may_alias));
+/* The same at any address; loading one is a single instruction, too. */
+typedef uint64_t peerbar_uvec_ __attribute__((
+	vector_size(PEERBAR_VEC_SIZE_), may_alias, aligned(1)));
 
 /* The widest stores this translation unit may use, in ascending order. */
 static inline void peerbar_store64_(volatile void *dst, const void *src)
 {
 	volatile peerbar_vec_ *to = (volatile peerbar_vec_ *)dst;
-	peerbar_vec_ v[64 / PEERBAR_VEC_SIZE_];
+	const peerbar_uvec_ *from = (const peerbar_uvec_ *)src;
+#if PEERBAR_VEC_SIZE_ == 16
+	/* Most machines: all loads first, so that nothing delays the stores. */
+	peerbar_vec_ a = from[0], b = from[1], c = from[2], d = from[3];
+
+	to[0] = a;
+	to[1] = b;
+	to[2] = c;
+	to[3] = d;
+#else
 	unsigned int i;
 
-	memcpy(v, src, sizeof(v));
 	for (i = 0; i < 64 / PEERBAR_VEC_SIZE_; i++)
-		to[i] = v[i];
+		to[i] = from[i];
+#endif
 }
 
 /**
