@@ -36,7 +36,11 @@ class Device:
             raise BadOption("the size of '%s' must be a power of two, 1M or more" % spec)
 
     def arguments(self, index):
-        where = "bus=pcie.0,addr=%#x" % (FIRST_SLOT + index)
+        """Behind a root port of its own: through that a device can be reset that knows no reset itself."""
+        port = "pcie-root-port,id=port%d,chassis=%d,bus=pcie.0,addr=%#x" % (index, index + 1, FIRST_SLOT + index)
+        return ["-device", port, *self.own_arguments(index, "bus=port%d" % index)]
+
+    def own_arguments(self, index, where):
         if self.kind == "memory":
             return [
                 *("-object", "memory-backend-ram,id=bar%d,size=%d" % (index, self.size)),
@@ -45,13 +49,13 @@ class Device:
         if self.kind == "register":
             return ["-device", "edu,%s" % where]
         return [
-            *("-blockdev", "driver=null-co,node-name=disk%d,size=64M,read-zeroes=on" % index),
+            *("-blockdev", "driver=null-co,node-name=disk%d,size=67108864,read-zeroes=on" % index),
             *("-device", "nvme,serial=peerbar%d,drive=disk%d,cmb_size_mb=%d,%s" % (index, index, self.size >> 20, where)),
         ]
 
     @staticmethod
     def address(index):
-        return "0000:00:%02x.0" % (FIRST_SLOT + index)
+        return "0000:%02x:00.0" % (index + 1)  # the firmware numbers the ports' buses in their order
 
 
 def device_variables(devices):
