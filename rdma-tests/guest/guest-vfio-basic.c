@@ -209,7 +209,7 @@ static void bad_ranges(void)
 	export_refused(&f, f.mem_length, f.page, -EINVAL);
 	export_refused(&f, 0, f.mem_length + f.page, -EINVAL);
 	export_refused(&f, f.mem_length - f.page, 2 * f.page, -EINVAL);
-	export_refused(&f, -f.page, f.page, -EINVAL);
+	export_refused(&f, -f.page, f.page, -EOVERFLOW);
 	export_refused(&f, -f.page, 2 * f.page, -EOVERFLOW);
 	export_refused(&f, f.page, -f.page, -EINVAL);
 	fixture_close(&f);

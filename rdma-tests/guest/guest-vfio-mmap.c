@@ -105,7 +105,7 @@ static void past_the_end(void)
 		  -EINVAL);
 	CHECK_RET(try_mmap(m.fd, page, RW, MAP_SHARED,
 			   0x7ffffffffffff000LL, NULL),
-		  -EOVERFLOW);
+		  -EINVAL);
 	CHECK_RET(try_mmap(m.fd, 0, RW, MAP_SHARED, 0, NULL), -EINVAL);
 	CHECK_RET(try_mmap(m.fd, page, RW, MAP_SHARED, 1, NULL), -EINVAL);
 	mapped_close(&m);
