@@ -44,8 +44,9 @@ read_layout() {
 
 build_from_archive() {
 	local libdir dev a_provider a_verbs dir=$work/archive
+	# The version is named lest apt upgrades the library to fit another one.
 	need gcc:gcc /usr/include/stdio.h:libc6-dev readelf:binutils \
-		/usr/include/infiniband/verbs.h:libibverbs-dev
+		"/usr/include/infiniband/verbs.h:libibverbs-dev=$version"
 	libdir=$(dirname "$(readlink -f "$lib")")
 	nn=$(private_abi "$lib")
 	dev=$(dpkg-query -W -f '${Version}' libibverbs-dev)

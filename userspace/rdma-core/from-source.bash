@@ -36,7 +36,9 @@ Dir::Etc::sourceparts "$d/sources.d";
 Dir::State::Lists "$d/lists";
 Dir::Cache "$d/cache";
 Acquire::Languages "none";
-Acquire::Retries "2";
+Acquire::Retries "1";
+Acquire::http::Timeout "20";
+Acquire::https::Timeout "20";
 APT::Sandbox::User "";
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -128,7 +130,7 @@ get_tree() {
 # --- patching and building --------------------------------------------------
 
 cmake_value() {
-	sed -nE "s/^[[:space:]]*set\($2 \"([^\"]*)\"\).*/\1/Ip" "$1/CMakeLists.txt" | head -n 1
+	sed -nE "s/^[[:space:]]*set\($2 \"([^\"]*)\"\).*/\1/I; T; p; q" "$1/CMakeLists.txt"
 }
 
 # The same private ABI number is not enough: functions have got new parameters
@@ -179,15 +181,34 @@ build_tree() {
 	run "building the provider" ninja -C "$build" "lib/librxe-rdmav$nn.so" || explain "building the provider"
 }
 
+source_tools=(gcc:gcc /usr/include/stdio.h:libc6-dev readelf:binutils cmake:cmake ninja:ninja-build
+	pkg-config:pkg-config python3:python3-minimal patch:patch xz:xz-utils)
+
+# Reasons to leave it to another way, which needs less.
+source_in_reach() {
+	local missing
+	if [[ $work == *[[:space:]]* ]]; then
+		cannot "rdma-core's build system does not work below a path with a space in it: $cache" \
+			"Set XDG_CACHE_HOME to another folder to build from source."
+		return
+	fi
+	mapfile -t missing < <(packages_of "${source_tools[@]}")
+	if ((${#missing[@]})) && [[ $method == auto ]] && ! may_install; then
+		cannot "building the source takes packages that are missing, and installing them takes root" \
+			"Run: sudo $(install_command "${missing[@]}")"
+	fi
+}
+
 build_from_source() {
 	local tree=$work/tree
+	source_in_reach
+	[[ -z $unusable ]] || return 0
 	if [[ -z $source_dir$tarball ]]; then
 		# Before the tools are installed: it may turn out to be in vain.
 		fetch_source "$work/package"
 		[[ -z $unusable ]] || return 0
 	fi
-	need gcc:gcc /usr/include/stdio.h:libc6-dev readelf:binutils cmake:cmake ninja:ninja-build \
-		pkg-config:pkg-config python3:python3-minimal patch:patch xz:xz-utils
+	need "${source_tools[@]}"
 	get_tree "$tree"
 	check_version "$tree"
 	nn=$(cmake_value "$tree" IBVERBS_PABI_VERSION)
