@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "context.h"
 #include "util.h"
@@ -28,7 +27,6 @@ void pb_log(struct peerbar *pb, enum peerbar_log_level level,
 int pb_fail(struct peerbar *pb, int err, const char *format, ...)
 {
 	char message[MESSAGE_MAX];
-	char reason[64];
 	va_list args;
 
 	if (!pb->log)
@@ -36,7 +34,7 @@ int pb_fail(struct peerbar *pb, int err, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	pb_log(pb, PEERBAR_LOG_ERROR, "%s: %s", message,
-	       strerror_r(-err, reason, sizeof(reason)));
+	errno = -err;
+	pb_log(pb, PEERBAR_LOG_ERROR, "%s: %m", message);
 	return err;
 }
