@@ -21,7 +21,7 @@ die() {
 
 # usage_error TEXT...: the caller typed something wrong
 usage_error() {
-	say "$@ (see scripts/$ME --help)"
+	say "$* (see scripts/$ME --help)"
 	exit 2
 }
 

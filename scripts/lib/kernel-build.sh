@@ -36,7 +36,7 @@ image_key() {
 # build_folder KIND
 build_folder() {
 	local name=$1
-	[[ $name != plain ]] || name=test
+	[[ $name != plain ]] || name="test"
 	printf '%s/build/%s-%s\n' "$KERNEL" "$SOURCE" "$name"
 }
 
@@ -52,7 +52,7 @@ lost_options() {
 		CONFIG_*=*)
 			name=${line%%=*}
 			grep -qxF -- "$line" "$OUT/.config" ||
-				printf '  %s (is: %s)\n' "$line" "$(grep -E "^(# )?$name[= ]" "$OUT/.config" || echo 'unknown')"
+				printf '  %s (is: %s)\n' "$line" "$(grep -E "^(# )?${name}[= ]" "$OUT/.config" || echo 'unknown')"
 			;;
 		'# CONFIG_'*' is not set')
 			name=${line#\# } name=${name%% *}

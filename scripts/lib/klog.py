@@ -34,12 +34,17 @@ BAD = re.compile(
 HARMLESS = re.compile(r"\bDMAR: .*(?:fault(?:ing)? (?:handling|reporting)|IRQ remapping)|Command line:")
 
 
-class Finding:
-    """A bad line, with the place in the log where it stands."""
+# What tests write to /dev/kmsg: where one begins and ends, and what it is about to provoke.
+MARK = re.compile(r"peerbar-test: (?:expect (?P<regex>.*)|(?P<name>\S+) (?:begins|ended))")
 
-    def __init__(self, lines, index):
+
+class Finding:
+    """A bad line, with the place in the log where it stands and the test that was running."""
+
+    def __init__(self, lines, index, test):
         self.lines = lines
         self.index = index
+        self.test = test
 
     @property
     def line(self):
@@ -50,16 +55,22 @@ class Finding:
 
 
 def scan(text, expected=()):
-    """Every bad line of the log that no expected regex matches, first to last."""
+    """Every bad line of the log that nobody expected, first to last."""
     allowed = [re.compile(e) for e in expected]
+    announced = []
+    test = None
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     found = []
     for i, line in enumerate(lines):
-        if not BAD.search(line) or HARMLESS.search(line):
-            continue
-        if any(a.search(line) for a in allowed):
-            continue
-        found.append(Finding(lines, i))
+        mark = MARK.search(line)
+        if mark and mark["regex"]:
+            announced.append(re.compile(mark["regex"]))
+        elif mark:
+            announced = []
+            test = mark["name"] if "begins" in line else None
+        elif BAD.search(line) and not HARMLESS.search(line):
+            if not any(a.search(line) for a in allowed + announced):
+                found.append(Finding(lines, i, test))
     return found
 
 
@@ -68,6 +79,8 @@ def describe(found, limit=3):
     out = []
     end = -1
     for n, f in enumerate(found):
+        if f.test and f.index > end:
+            out.append("    during %s:" % f.test)
         if n < limit and f.index > end:
             out += ["    " + line for line in f.context()]
             out.append("    ...")
