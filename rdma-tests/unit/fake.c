@@ -93,8 +93,7 @@ const char *fake_readlink(const char *path)
 	return target;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type,
-		      struct FTW *ftw)
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	return remove(path);
 }
@@ -124,6 +123,7 @@ struct device {
 
 #define NO_BAR "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
 
+/* clang-format off */
 static const struct device devices[] = {
 	{ FAKE_MEM, "0x1af4", "0x1110", "0x050000", "vfio-pci", "7", "vfio0",
 	  "0x00000000fea00000 0x00000000fea03fff 0x0000000000040200\n" NO_BAR
@@ -139,25 +139,22 @@ static const struct device devices[] = {
 	  "0x000000000000c000 0x000000000000c0ff 0x0000000000040101\n"
 	  NO_BAR NO_BAR NO_BAR NO_BAR NO_BAR NO_BAR },
 };
+/* clang-format on */
 
-static void make_attribute(const char *address, const char *name,
-			   const char *value)
+static void make_attribute(const char *address, const char *name, const char *value)
 {
 	char path[256], text[2048];
 
-	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/%s", address,
-		 name);
+	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/%s", address, name);
 	snprintf(text, sizeof(text), "%s\n", value);
 	fake_write(path, text);
 }
 
-static void make_link(const char *address, const char *name, const char *prefix,
-		      const char *value)
+static void make_link(const char *address, const char *name, const char *prefix, const char *value)
 {
 	char path[256], target[256];
 
-	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/%s", address,
-		 name);
+	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/%s", address, name);
 	snprintf(target, sizeof(target), "%s/%s", prefix, value);
 	fake_link(target, path);
 }
@@ -172,15 +169,14 @@ static void make_device(const struct device *device)
 	make_attribute(device->address, "driver_override", "(null)");
 	make_attribute(device->address, "resource", device->resource);
 	if (device->driver)
-		make_link(device->address, "driver", "../../drivers",
-			  device->driver);
+		make_link(device->address, "driver", "../../drivers", device->driver);
 	if (device->group)
-		make_link(device->address, "iommu_group",
-			  "../../../../kernel/iommu_groups", device->group);
+		make_link(device->address, "iommu_group", "../../../../kernel/iommu_groups",
+			  device->group);
 	if (!device->vfio)
 		return;
-	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/vfio-dev/%s",
-		 device->address, device->vfio);
+	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/vfio-dev/%s", device->address,
+		 device->vfio);
 	fake_mkdir(path);
 	snprintf(path, sizeof(path), "dev/vfio/devices/%s", device->vfio);
 	fake_write(path, "");
@@ -192,8 +188,7 @@ void fake_machine(void)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	snprintf(root, sizeof(root), "%s/peerbar-unit-XXXXXX",
-		 tmp ? tmp : "/tmp");
+	snprintf(root, sizeof(root), "%s/peerbar-unit-XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(root))
 		bail_out("cannot make %s: %s", root, strerror(errno));
 	atexit(remove_root);
@@ -206,15 +201,13 @@ void fake_machine(void)
 	fake_mkdir("sys/class/iommu/dmar0");
 	fake_write("dev/vfio/vfio", "");
 	fake_write("dev/iommu", "");
-	fake_write("proc/devices",
-		   "Character devices:\n  1 mem\n511 vfio-dev\n");
+	fake_write("proc/devices", "Character devices:\n  1 mem\n511 vfio-dev\n");
 	fake_write("proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu pat sse\n");
 }
 
 /* Contexts ------------------------------------------------------------------ */
 
-static void take_log(void *arg, enum peerbar_log_level level,
-		     const char *message)
+static void take_log(void *arg, enum peerbar_log_level level, const char *message)
 {
 	if (level == PEERBAR_LOG_ERROR)
 		snprintf(last_error, sizeof(last_error), "%s", message);
@@ -222,10 +215,9 @@ static void take_log(void *arg, enum peerbar_log_level level,
 
 struct peerbar *fake_open(void)
 {
-	struct peerbar_options options = { .size = sizeof(options),
-					   .log = take_log };
+	struct peerbar_options options = {.size = sizeof(options), .log = take_log};
 	char sys[PATH_MAX + 8], dev[PATH_MAX + 8], proc[PATH_MAX + 8];
-	struct pb_roots roots = { sys, dev, proc };
+	struct pb_roots roots = {sys, dev, proc};
 	struct peerbar *pb;
 
 	snprintf(sys, sizeof(sys), "%s/sys", root);

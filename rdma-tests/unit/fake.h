@@ -14,9 +14,9 @@
 #include <peerbar/peerbar.h>
 
 /* Two devices with vfio-pci, one with a driver of the kernel, one with none. */
-#define FAKE_MEM "0000:00:04.0" /* BAR 0: 16 KiB, BAR 2: 64 MiB; group 7 */
-#define FAKE_REG "0000:00:05.0" /* BAR 0: 1 MiB; group 8 */
-#define FAKE_NIC "0000:00:03.0" /* driver: e1000e; group 6 */
+#define FAKE_MEM  "0000:00:04.0" /* BAR 0: 16 KiB, BAR 2: 64 MiB; group 7 */
+#define FAKE_REG  "0000:00:05.0" /* BAR 0: 1 MiB; group 8 */
+#define FAKE_NIC  "0000:00:03.0" /* driver: e1000e; group 6 */
 #define FAKE_IDLE "0001:0a:1f.7" /* no driver, no group; BAR 0: I/O ports */
 
 /*
@@ -36,10 +36,10 @@ struct fake_kernel {
 	int mmap;
 	int map_file;
 	int reset;
-	int bus_master; /* of reading and writing the register */
-	int probe_pci;	/* of a write to drivers_probe */
+	int bus_master;	   /* of reading and writing the register */
+	int probe_pci;	   /* of a write to drivers_probe */
 	bool vfio_refuses; /* vfio-pci's probe fails: the device stays free */
-	const char *deny; /* faccessat() says no to a path that ends in it */
+	const char *deny;  /* faccessat() says no to a path that ends in it */
 
 	/* The nth fallible call from now on fails; 0: none. */
 	unsigned int fail_nth;

@@ -27,8 +27,7 @@ int __real_ioctl(int fd, unsigned long request, void *arg);
 int __real_openat(int dir, const char *path, int flags, ...);
 int __real_faccessat(int dir, const char *path, int mode, int flags);
 int __real_fstatfs(int fd, struct statfs *fs);
-void *__real_mmap(void *addr, size_t length, int prot, int flags, int fd,
-		  off_t offset);
+void *__real_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 ssize_t __real_write(int fd, const void *buf, size_t n);
 ssize_t __real_pread(int fd, void *buf, size_t n, off_t offset);
 ssize_t __real_pwrite(int fd, const void *buf, size_t n, off_t offset);
@@ -39,8 +38,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_openat(int dir, const char *path, int flags, ...);
 int __wrap_faccessat(int dir, const char *path, int mode, int flags);
 int __wrap_fstatfs(int fd, struct statfs *fs);
-void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd,
-		  off_t offset);
+void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 ssize_t __wrap_write(int fd, const void *buf, size_t n);
 ssize_t __wrap_pread(int fd, void *buf, size_t n, off_t offset);
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t n, off_t offset);
@@ -98,8 +96,7 @@ static int export_dmabuf(const struct pb_vfio_dma_buf *request)
 		return fail(fake.export_dmabuf);
 	for (uint32_t i = 0; i < request->nr_ranges; i++)
 		length += request->ranges[i].length;
-	fd = memfd_create("dmabuf",
-			  request->open_flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+	fd = memfd_create("dmabuf", request->open_flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	if (fd >= 0 && ftruncate(fd, (off_t)length))
 		abort();
 	fake.exports++;
@@ -157,8 +154,8 @@ static int feature(struct vfio_device_feature *header)
 
 static int region(int fd, struct vfio_region_info *info)
 {
-	static const uint64_t mem[] = { 0x4000, 0, 0x4000000, 0, 0, 0 };
-	static const uint64_t reg[] = { 0x100000, 0, 0, 0, 0, 0 };
+	static const uint64_t mem[] = {0x4000, 0, 0x4000000, 0, 0, 0};
+	static const uint64_t reg[] = {0x100000, 0, 0, 0, 0, 0};
 	char path[PATH_MAX];
 	const uint64_t *bars;
 
@@ -177,8 +174,8 @@ static int region(int fd, struct vfio_region_info *info)
 static int iova_ranges(struct pb_iommu_ioas_iova_ranges *cmd)
 {
 	static const struct pb_iommu_iova_range ranges[] = {
-		{ 0, 0xfedfffff },
-		{ 0xfef00000, 0x7fffffffffull },
+		{0, 0xfedfffff},
+		{0xfef00000, 0x7fffffffffull},
 	};
 	uint32_t room = cmd->num_iovas;
 
@@ -275,8 +272,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	arg = va_arg(args, void *);
 	va_end(args);
 	/* Undoing never fails, or the test would leak by itself. */
-	if (request != PB_IOMMU_DESTROY && request != PB_IOMMU_IOAS_UNMAP &&
-	    unlucky())
+	if (request != PB_IOMMU_DESTROY && request != PB_IOMMU_IOAS_UNMAP && unlucky())
 		return fail(EIO);
 	if (_IOC_TYPE(request) == PB_IOMMUFD_TYPE && _IOC_NR(request) >= 0x80 &&
 	    _IOC_NR(request) < 0xa0) {
@@ -324,10 +320,8 @@ static void read_override(const char *address, char word[64])
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/driver_override",
-		 address);
-	if (sscanf(fake_read(path), "%63s", word) != 1 ||
-	    !strcmp(word, "(null)"))
+	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/driver_override", address);
+	if (sscanf(fake_read(path), "%63s", word) != 1 || !strcmp(word, "(null)"))
 		*word = '\0';
 }
 
@@ -361,8 +355,7 @@ static int unbind_pci(const char *address)
 
 	driver_link(address, path);
 	fake_remove(path);
-	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/vfio-dev",
-		 address);
+	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/vfio-dev", address);
 	fake_remove(path);
 	return 0;
 }
@@ -416,8 +409,7 @@ int __wrap_fstatfs(int fd, struct statfs *fs)
 	return ret;
 }
 
-void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd,
-		  off_t offset)
+void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
 	if (fd >= 0 && fake.mmap) {
 		errno = fake.mmap;
@@ -451,10 +443,9 @@ void *__wrap_realloc(void *p, size_t size)
 /* What large file support makes of the names. */
 int __wrap_openat64(int dir, const char *path, int flags, ...)
 	__attribute__((alias("__wrap_openat")));
-int __wrap_fstatfs64(int fd, struct statfs *fs)
-	__attribute__((alias("__wrap_fstatfs")));
-void *__wrap_mmap64(void *addr, size_t length, int prot, int flags, int fd,
-		    off_t offset) __attribute__((alias("__wrap_mmap")));
+int __wrap_fstatfs64(int fd, struct statfs *fs) __attribute__((alias("__wrap_fstatfs")));
+void *__wrap_mmap64(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+	__attribute__((alias("__wrap_mmap")));
 ssize_t __wrap_pread64(int fd, void *buf, size_t n, off_t offset)
 	__attribute__((alias("__wrap_pread")));
 ssize_t __wrap_pwrite64(int fd, const void *buf, size_t n, off_t offset)

@@ -36,8 +36,8 @@ bool is_int(long long got, long long want, const char *name, ...)
 	point(got == want, name, args);
 	va_end(args);
 	if (got != want)
-		note("got %lld (%#llx), want %lld (%#llx)", got,
-		     (unsigned long long)got, want, (unsigned long long)want);
+		note("got %lld (%#llx), want %lld (%#llx)", got, (unsigned long long)got, want,
+		     (unsigned long long)want);
 	return got == want;
 }
 

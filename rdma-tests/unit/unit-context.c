@@ -27,7 +27,7 @@ static void test_option_sizes(void)
 	struct {
 		struct peerbar_options known;
 		char future[64];
-	} large = { .known.size = sizeof(large) };
+	} large = {.known.size = sizeof(large)};
 	struct peerbar *untouched = (void *)&large, *pb = untouched;
 
 	is_int(peerbar_open(NULL, NULL), -EINVAL, "no output");
@@ -60,7 +60,7 @@ static void test_closes(void)
 
 static void test_nulls(void)
 {
-	struct peerbar_system_caps caps = { .size = sizeof(caps) };
+	struct peerbar_system_caps caps = {.size = sizeof(caps)};
 	struct peerbar_device_info info;
 	struct peerbar_mapping *map;
 	struct peerbar_buffer *buf;
@@ -75,19 +75,14 @@ static void test_nulls(void)
 	is_int(peerbar_device_bar(NULL, 0, NULL), -EINVAL, "bar");
 	is_int(peerbar_device_reset(NULL), -EINVAL, "reset");
 	is_int(peerbar_device_set_bus_master(NULL, true), -EINVAL, "master");
-	is_int(peerbar_buffer_export(NULL, 0, NULL, 0, NULL, &buf), -EINVAL,
-	       "export");
+	is_int(peerbar_buffer_export(NULL, 0, NULL, 0, NULL, &buf), -EINVAL, "export");
 	is_int(peerbar_buffer_import(NULL, 0, &buf), -EINVAL, "import");
-	is_int(peerbar_buffer_set_memattr(NULL, PEERBAR_MEMATTR_NC), -EINVAL,
-	       "memattr");
+	is_int(peerbar_buffer_set_memattr(NULL, PEERBAR_MEMATTR_NC), -EINVAL, "memattr");
 	is_int(peerbar_buffer_revoke(NULL), -EINVAL, "revoke");
-	is_int(peerbar_device_set_memattr_fd(NULL, 0, 0), -EINVAL,
-	       "memattr of a descriptor");
-	is_int(peerbar_device_revoke_fd(NULL, 0), -EINVAL,
-	       "revoke of a descriptor");
+	is_int(peerbar_device_set_memattr_fd(NULL, 0, 0), -EINVAL, "memattr of a descriptor");
+	is_int(peerbar_device_revoke_fd(NULL, 0), -EINVAL, "revoke of a descriptor");
 	is_int(peerbar_map(NULL, 0, 4096, NULL, &map), -EINVAL, "map");
-	is_int(peerbar_iova_map(NULL, NULL, 0, 4096, NULL, NULL), -EINVAL,
-	       "DMA map");
+	is_int(peerbar_iova_map(NULL, NULL, 0, 4096, NULL, NULL), -EINVAL, "DMA map");
 	is_int(peerbar_memtype_of(&map, NULL), -EINVAL, "memtype");
 	is_int(peerbar_bind(NULL, ""), -EINVAL, "bind");
 	is_int(peerbar_unbind(NULL, ""), -EINVAL, "unbind");
@@ -96,9 +91,7 @@ static void test_nulls(void)
 static void test_log(void)
 {
 	int level = -1;
-	struct peerbar_options options = { .size = sizeof(options),
-					   .log = take,
-					   .log_arg = &level };
+	struct peerbar_options options = {.size = sizeof(options), .log = take, .log_arg = &level};
 	char longer[2048];
 	struct peerbar *pb;
 
@@ -109,8 +102,7 @@ static void test_log(void)
 	is_str(logged, "hello 7", "a message arrives");
 	is_int(level, PEERBAR_LOG_INFO, "with its level and argument");
 	is_int(errno, EXDEV, "and errno survives the callback");
-	is_int(pb_fail(pb, -ENODEV, "cannot open %s", "it"), -ENODEV,
-	       "an error is passed through");
+	is_int(pb_fail(pb, -ENODEV, "cannot open %s", "it"), -ENODEV, "an error is passed through");
 	is_str(logged, "cannot open it: No such device", "and explained");
 	is_int(level, PEERBAR_LOG_ERROR, "as an error");
 	memset(longer, 'x', sizeof(longer) - 1);
@@ -126,12 +118,12 @@ static void test_system_caps(void)
 	struct {
 		struct peerbar_system_caps known;
 		char future[16];
-	} caps = { .known.size = sizeof(caps.known) };
+	} caps = {.known.size = sizeof(caps.known)};
 	struct peerbar *pb = fake_open();
 
 	is_int(peerbar_system_caps(pb, &caps.known), 0, "what the machine has");
 	ok(caps.known.iommu && caps.known.vfio_pci && caps.known.vfio_group &&
-	   caps.known.vfio_cdev && caps.known.iommufd && caps.known.pat_wc,
+		   caps.known.vfio_cdev && caps.known.iommufd && caps.known.pat_wc,
 	   "everything");
 	ok(!caps.known.ptdump, "but page table dumps");
 	ok(*caps.known.kernel_release, "runs %s", caps.known.kernel_release);
@@ -153,9 +145,9 @@ static void test_system_caps(void)
 	fake_mkdir("sys/kernel/debug/x86");
 	caps.known.size = sizeof(caps.known);
 	is_int(peerbar_system_caps(pb, &caps.known), 0, "a poorer machine");
-	ok(!caps.known.iommu && !caps.known.vfio_pci &&
-	   !caps.known.vfio_group && !caps.known.vfio_cdev &&
-	   !caps.known.iommufd, "has nothing");
+	ok(!caps.known.iommu && !caps.known.vfio_pci && !caps.known.vfio_group &&
+		   !caps.known.vfio_cdev && !caps.known.iommufd,
+	   "has nothing");
 	ok(caps.known.ptdump, "but page table dumps");
 #ifdef __x86_64__
 	ok(!caps.known.pat_wc, "and no PAT in use");
@@ -168,15 +160,14 @@ static void test_system_caps(void)
 
 static void test_missing_roots(void)
 {
-	struct pb_roots roots = { "/nowhere", "/dev", "/proc" };
-	struct peerbar_options options = { .size = sizeof(options),
-					   .log = take };
+	struct pb_roots roots = {"/nowhere", "/dev", "/proc"};
+	struct peerbar_options options = {.size = sizeof(options), .log = take};
 	unsigned int fds = count_fds();
 	struct peerbar *pb;
 
 	is_int(pb_open_roots(&options, &roots, &pb), -ENOENT, "no /sys");
 	has_str(logged, "/nowhere", "the message names it");
-	roots = (struct pb_roots){ "/sys", "/dev", "/nowhere" };
+	roots = (struct pb_roots){"/sys", "/dev", "/nowhere"};
 	is_int(pb_open_roots(&options, &roots, &pb), -ENOENT, "no /proc");
 	is_int(count_fds(), fds, "no descriptor is left");
 }

@@ -16,7 +16,7 @@
 #include "uapi.h"
 #include "util.h"
 
-static const struct peerbar_range slice = { 0x200000, 0x400000 };
+static const struct peerbar_range slice = {0x200000, 0x400000};
 static struct peerbar *pb;
 
 static struct peerbar_device *open_mem(void)
@@ -41,8 +41,7 @@ static struct peerbar_buffer *export_slice(struct peerbar_device *dev)
 
 static int open_with(const char *address, enum peerbar_backend backend)
 {
-	struct peerbar_device_options options = { .size = sizeof(options),
-						  .backend = backend };
+	struct peerbar_device_options options = {.size = sizeof(options), .backend = backend};
 	struct peerbar_device *untouched = (void *)&options, *dev = untouched;
 	int ret;
 
@@ -61,22 +60,18 @@ static void test_open_errors(void)
 	is_int(open_with("nonsense", any), -EINVAL, "no address");
 	is_int(open_with("00:1d.0", any), -ENODEV, "no such device");
 	is_int(open_with(FAKE_NIC, any), -ENXIO, "not bound");
-	has_str(fake_last_error(), "run peerbar bind " FAKE_NIC,
-		"the message says what to do");
+	has_str(fake_last_error(), "run peerbar bind " FAKE_NIC, "the message says what to do");
 	is_int(open_with(FAKE_IDLE, any), -ENXIO, "no driver at all");
-	is_int(open_with(FAKE_MEM, (enum peerbar_backend)7), -EINVAL,
-	       "an unknown backend");
+	is_int(open_with(FAKE_MEM, (enum peerbar_backend)7), -EINVAL, "an unknown backend");
 
 	fake.deny = "/vfio0";
 	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_IOMMUFD), -EACCES,
 	       "no permission for the device");
 	has_str(fake_last_error(), "run as root", "the message says so");
 	fake.deny = "iommu";
-	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_IOMMUFD), -EACCES,
-	       "no permission for iommufd");
+	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_IOMMUFD), -EACCES, "no permission for iommufd");
 	fake.deny = "vfio/7";
-	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_GROUP), -EACCES,
-	       "no permission for the group");
+	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_GROUP), -EACCES, "no permission for the group");
 	fake.deny = NULL;
 
 	fake.bind_iommufd = EBUSY;
@@ -95,36 +90,29 @@ static void test_backends(void)
 	struct peerbar_device *dev = open_mem();
 	struct peerbar_bar_info bar;
 
-	is_int(peerbar_device_backend(dev), PEERBAR_BACKEND_IOMMUFD,
-	       "iommufd is preferred");
+	is_int(peerbar_device_backend(dev), PEERBAR_BACKEND_IOMMUFD, "iommufd is preferred");
 	is_str(peerbar_device_address(dev), FAKE_MEM, "its address");
 	ok(fcntl(peerbar_device_fd(dev), F_GETFD) & FD_CLOEXEC, "O_CLOEXEC");
 	is_int(peerbar_device_bar(dev, 2, &bar), 0, "BAR 2");
-	ok(bar.length == 0x4000000 && bar.is_64bit && bar.can_mmap,
-	   "is what sysfs and vfio say");
+	ok(bar.length == 0x4000000 && bar.is_64bit && bar.can_mmap, "is what sysfs and vfio say");
 	is_int(peerbar_device_bar(dev, 6, &bar), -EINVAL, "BAR 6");
-	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_AUTO), -EBUSY,
-	       "open it again");
+	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_AUTO), -EBUSY, "open it again");
 	peerbar_device_close(dev);
 
 	fake.deny = "iommu";
 	dev = open_mem();
 	is_int(peerbar_device_backend(dev), PEERBAR_BACKEND_GROUP,
 	       "without rights to /dev/iommu: the group");
-	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_AUTO), -EBUSY,
-	       "open it again by its group");
-	has_str(fake_last_error(), "this context has it open",
-		"the message says so");
+	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_AUTO), -EBUSY, "open it again by its group");
+	has_str(fake_last_error(), "this context has it open", "the message says so");
 	peerbar_device_close(dev);
 	fake.deny = NULL;
 
 	fake_remove("dev/iommu");
-	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_IOMMUFD), -EOPNOTSUPP,
-	       "no iommufd");
+	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_IOMMUFD), -EOPNOTSUPP, "no iommufd");
 	has_str(fake_last_error(), "CONFIG_IOMMUFD", "the message says so");
 	dev = open_mem();
-	is_int(peerbar_device_backend(dev), PEERBAR_BACKEND_GROUP,
-	       "the group is the way out");
+	is_int(peerbar_device_backend(dev), PEERBAR_BACKEND_GROUP, "the group is the way out");
 	peerbar_device_close(dev);
 	fake_remove("dev/vfio/vfio");
 	is_int(open_with(FAKE_MEM, PEERBAR_BACKEND_AUTO), -EOPNOTSUPP,
@@ -145,8 +133,7 @@ static void test_spaces(void)
 		  "sys/bus/pci/devices/" FAKE_NIC "/iommu_group");
 	fake_mkdir("sys/bus/pci/devices/" FAKE_NIC "/vfio-dev/vfio2");
 	fake_write("dev/vfio/devices/vfio2", "");
-	is_int(peerbar_device_open(pb, FAKE_NIC, NULL, &twin), 0,
-	       "a second device of a group");
+	is_int(peerbar_device_open(pb, FAKE_NIC, NULL, &twin), 0, "a second device of a group");
 	is_int(fake.live_ioas, 2, "shares its address space");
 	peerbar_device_close(mem);
 	is_int(fake.live_ioas, 2, "which outlives the first");
@@ -185,7 +172,7 @@ static void test_control(void)
 
 static struct peerbar_device_caps caps_now(void)
 {
-	struct peerbar_device_caps caps = { .size = sizeof(caps) };
+	struct peerbar_device_caps caps = {.size = sizeof(caps)};
 	struct peerbar_device *dev = open_mem();
 	unsigned int maps = fake.maps, fds = count_fds();
 
@@ -200,20 +187,19 @@ static void test_caps(void)
 {
 	struct peerbar_device_caps caps = caps_now();
 
-	ok(caps.dmabuf_export && caps.dmabuf_mmap && caps.dmabuf_revoke &&
-	   caps.dmabuf_memattr && caps.iova_dmabuf && caps.reset,
+	ok(caps.dmabuf_export && caps.dmabuf_mmap && caps.dmabuf_revoke && caps.dmabuf_memattr &&
+		   caps.iova_dmabuf && caps.reset,
 	   "everything");
 	fake.plain = true;
 	fake.mmap = EINVAL;
 	fake.no_dmabuf_map = true;
 	caps = caps_now();
-	ok(caps.dmabuf_export && !caps.dmabuf_mmap && !caps.dmabuf_revoke &&
-	   !caps.dmabuf_memattr && !caps.iova_dmabuf && caps.reset,
+	ok(caps.dmabuf_export && !caps.dmabuf_mmap && !caps.dmabuf_revoke && !caps.dmabuf_memattr &&
+		   !caps.iova_dmabuf && caps.reset,
 	   "without the series: export only");
 	fake.no_export = true;
 	caps = caps_now();
-	ok(!caps.dmabuf_export && !caps.dmabuf_mmap && caps.reset,
-	   "an old kernel: not even that");
+	ok(!caps.dmabuf_export && !caps.dmabuf_mmap && caps.reset, "an old kernel: not even that");
 	fake.plain = fake.no_export = fake.no_dmabuf_map = false;
 	fake.mmap = 0;
 	fake.export_dmabuf = EINVAL;
@@ -225,10 +211,10 @@ static void test_caps(void)
 
 /* Export ---------------------------------------------------------------------- */
 
-static int export_range(struct peerbar_device *dev, unsigned int bar,
-			uint64_t offset, uint64_t length)
+static int export_range(struct peerbar_device *dev, unsigned int bar, uint64_t offset,
+			uint64_t length)
 {
-	struct peerbar_range range = { offset, length };
+	struct peerbar_range range = {offset, length};
 	struct peerbar_buffer *untouched = (void *)&range, *buf = untouched;
 	int ret = peerbar_buffer_export(dev, bar, &range, 1, NULL, &buf);
 
@@ -252,8 +238,7 @@ static void test_export_input(struct peerbar_device *dev)
 	has_str(fake_last_error(), "no length", "the message says so");
 	is_int(export_range(dev, 2, 0x4000000, 4096), -EINVAL, "past the BAR");
 	has_str(fake_last_error(), "past the end", "the message says so");
-	is_int(peerbar_buffer_export(dev, 2, NULL, 0, NULL, NULL), -EINVAL,
-	       "no output");
+	is_int(peerbar_buffer_export(dev, 2, NULL, 0, NULL, NULL), -EINVAL, "no output");
 	is_int(fake.exports, exports, "the kernel was not bothered");
 	is_int(export_range(dev, 2, 0, 0x4000000), 0, "all of the BAR");
 	is_int(export_range(dev, 0, 0x3000, 4096), 0, "the end of BAR 0");
@@ -261,13 +246,12 @@ static void test_export_input(struct peerbar_device *dev)
 
 static void test_export_options(struct peerbar_device *dev)
 {
-	struct peerbar_export_options options = { .size = sizeof(options) };
+	struct peerbar_export_options options = {.size = sizeof(options)};
 	struct peerbar_buffer *buf = NULL;
 
 	options.memattr = PEERBAR_MEMATTR_WC;
 	options.read_only = true;
-	is_int(peerbar_buffer_export(dev, 2, &slice, 1, &options, &buf), 0,
-	       "WC and read-only");
+	is_int(peerbar_buffer_export(dev, 2, &slice, 1, &options, &buf), 0, "WC and read-only");
 	is_int(fake.last_open_flags, O_RDONLY | O_CLOEXEC, "open flags");
 	is_int(buf->memattr, PEERBAR_MEMATTR_WC, "the attribute is kept");
 	is_int((long long)peerbar_buffer_length(buf), 0x400000, "its length");
@@ -275,30 +259,29 @@ static void test_export_options(struct peerbar_device *dev)
 	peerbar_buffer_close(buf);
 	buf = NULL;
 	options.memattr = (enum peerbar_memattr)7;
-	is_int(peerbar_buffer_export(dev, 2, &slice, 1, &options, &buf),
-	       -ENOENT, "an unknown attribute");
+	is_int(peerbar_buffer_export(dev, 2, &slice, 1, &options, &buf), -ENOENT,
+	       "an unknown attribute");
 	options.size = 4;
-	is_int(peerbar_buffer_export(dev, 2, &slice, 1, &options, &buf),
-	       -EINVAL, "a size too small");
+	is_int(peerbar_buffer_export(dev, 2, &slice, 1, &options, &buf), -EINVAL,
+	       "a size too small");
 	ok(!buf, "no buffer came of it");
 }
 
 static void test_export_kernel(struct peerbar_device *dev)
 {
-	static const int errnos[] = { EINVAL, ENODEV, ENOMEM, EMFILE, EPERM };
+	static const int errnos[] = {EINVAL, ENODEV, ENOMEM, EMFILE, EPERM};
 
 	for (size_t i = 0; i < PB_ARRAY_SIZE(errnos); i++) {
 		fake.export_dmabuf = errnos[i];
-		is_int(export_range(dev, 2, 0, 4096), -errnos[i],
-		       "the kernel says %s", strerror(errnos[i]));
+		is_int(export_range(dev, 2, 0, 4096), -errnos[i], "the kernel says %s",
+		       strerror(errnos[i]));
 	}
 	fake.export_dmabuf = EOPNOTSUPP;
 	is_int(export_range(dev, 2, 0, 4096), -EOPNOTSUPP, "not this device");
 	fake.export_dmabuf = 0;
 	fake.no_export = true;
 	is_int(export_range(dev, 2, 0, 4096), -EOPNOTSUPP, "an old kernel");
-	has_str(fake_last_error(), "CONFIG_VFIO_PCI_DMABUF",
-		"the message says so");
+	has_str(fake_last_error(), "CONFIG_VFIO_PCI_DMABUF", "the message says so");
 	fake.no_export = false;
 }
 
@@ -306,24 +289,22 @@ static void test_export_kernel(struct peerbar_device *dev)
 
 static void test_memattr(struct peerbar_device *dev)
 {
-	static const int errnos[] = { ENODEV, EBADFD, EOPNOTSUPP };
+	static const int errnos[] = {ENODEV, EBADFD, EOPNOTSUPP};
 	struct peerbar_buffer *buf = export_slice(dev);
 	int fd = peerbar_buffer_fd(buf);
 
 	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_WC), 0, "WC");
 	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_NC), 0, "NC");
-	is_int(peerbar_buffer_set_memattr(buf, (enum peerbar_memattr)2),
-	       -ENOENT, "unknown");
-	is_int(peerbar_device_set_memattr_fd(dev, fd, 2), -ENOENT,
-	       "unknown, by descriptor");
+	is_int(peerbar_buffer_set_memattr(buf, (enum peerbar_memattr)2), -ENOENT, "unknown");
+	is_int(peerbar_device_set_memattr_fd(dev, fd, 2), -ENOENT, "unknown, by descriptor");
 	is_int(peerbar_device_set_memattr_fd(dev, -1, 0), -EBADF, "not open");
 	is_int(peerbar_device_set_memattr_fd(dev, 1, 0), -EINVAL, "no dma-buf");
 	for (size_t i = 0; i < PB_ARRAY_SIZE(errnos); i++) {
 		fake.memattr = errnos[i];
-		is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_WC),
-		       -errnos[i], "the kernel says %s", strerror(errnos[i]));
-		is_int(peerbar_device_set_memattr_fd(dev, fd, 1), -errnos[i],
-		       "by descriptor: %s", strerror(errnos[i]));
+		is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_WC), -errnos[i],
+		       "the kernel says %s", strerror(errnos[i]));
+		is_int(peerbar_device_set_memattr_fd(dev, fd, 1), -errnos[i], "by descriptor: %s",
+		       strerror(errnos[i]));
 	}
 	fake.memattr = 0;
 	is_int(buf->memattr, PEERBAR_MEMATTR_NC, "failures change nothing");
@@ -331,12 +312,11 @@ static void test_memattr(struct peerbar_device *dev)
 	fake.plain = true;
 	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_NC), 0,
 	       "without the series: NC is what there is");
-	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_WC),
-	       -EOPNOTSUPP, "without the series: no WC");
-	has_str(fake_last_error(), "lacks the peerbar series",
-		"the message says so");
-	is_int(peerbar_buffer_set_memattr(buf, (enum peerbar_memattr)2),
-	       -ENOENT, "without the series: unknown");
+	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_WC), -EOPNOTSUPP,
+	       "without the series: no WC");
+	has_str(fake_last_error(), "lacks the peerbar series", "the message says so");
+	is_int(peerbar_buffer_set_memattr(buf, (enum peerbar_memattr)2), -ENOENT,
+	       "without the series: unknown");
 	is_int(peerbar_device_set_memattr_fd(dev, fd, 0), -EOPNOTSUPP,
 	       "without the series, by descriptor");
 	fake.plain = false;
@@ -359,8 +339,7 @@ static void test_revoke(struct peerbar_device *dev)
 	is_int(peerbar_device_revoke_fd(dev, 1), -EINVAL, "no dma-buf");
 	fake.plain = true;
 	is_int(peerbar_buffer_revoke(buf), -EOPNOTSUPP, "without the series");
-	is_int(peerbar_device_revoke_fd(dev, fd), -EOPNOTSUPP,
-	       "without the series, by descriptor");
+	is_int(peerbar_device_revoke_fd(dev, fd), -EOPNOTSUPP, "without the series, by descriptor");
 	fake.plain = false;
 	peerbar_buffer_close(buf);
 }
@@ -378,11 +357,9 @@ static void test_import(struct peerbar_device *dev)
 	ok(fcntl(peerbar_buffer_fd(copy), F_GETFD) & FD_CLOEXEC, "O_CLOEXEC");
 	is_int((long long)peerbar_buffer_length(copy), 0x400000, "its length");
 	is_int(peerbar_buffer_revoke(copy), -EOPNOTSUPP, "revoke");
-	is_int(peerbar_buffer_set_memattr(copy, PEERBAR_MEMATTR_NC),
-	       -EOPNOTSUPP, "attribute");
+	is_int(peerbar_buffer_set_memattr(copy, PEERBAR_MEMATTR_NC), -EOPNOTSUPP, "attribute");
 	peerbar_buffer_close(buf);
-	ok(fcntl(peerbar_buffer_fd(copy), F_GETFD) >= 0,
-	   "it outlives the original");
+	ok(fcntl(peerbar_buffer_fd(copy), F_GETFD) >= 0, "it outlives the original");
 	peerbar_buffer_close(copy);
 }
 
@@ -405,25 +382,23 @@ static void test_map(struct peerbar_device *dev)
 	static const struct {
 		int kernel, want;
 	} errnos[] = {
-		{ EINVAL, -EOPNOTSUPP }, { ENODEV, -ENODEV }, { EBUSY, -EBUSY },
-		{ EACCES, -EACCES },	 { EAGAIN, -EAGAIN },
+		{EINVAL, -EOPNOTSUPP}, {ENODEV, -ENODEV}, {EBUSY, -EBUSY},
+		{EACCES, -EACCES},     {EAGAIN, -EAGAIN},
 	};
-	struct peerbar_map_options options = { .size = sizeof(options),
-					       .read_only = true };
+	struct peerbar_map_options options = {.size = sizeof(options), .read_only = true};
 	struct peerbar_buffer *buf = export_slice(dev);
 	struct peerbar_mapping *map;
 	volatile uint32_t *word;
 
 	is_int(peerbar_map(buf, 0, 0x400000, NULL, &map), 0, "map");
 	word = peerbar_mapping_addr(map);
-	ok(pb_is_aligned((uintptr_t)word, 0x200000),
-	   "at an address for huge pages: %p", (void *)(uintptr_t)word);
+	ok(pb_is_aligned((uintptr_t)word, 0x200000), "at an address for huge pages: %p",
+	   (void *)(uintptr_t)word);
 	is_int((long long)peerbar_mapping_length(map), 0x400000, "its length");
 	*word = 7;
 	is_int(*word, 7, "it can be written and read");
 	peerbar_unmap(map);
-	is_int(peerbar_map(buf, 0x1000, 0x1000, &options, &map), 0,
-	       "map a page for reading");
+	is_int(peerbar_map(buf, 0x1000, 0x1000, &options, &map), 0, "map a page for reading");
 	peerbar_unmap(map);
 
 	is_int(map_slice(buf, 0, 0), -EINVAL, "nothing");
@@ -433,8 +408,8 @@ static void test_map(struct peerbar_device *dev)
 	is_int(peerbar_map(buf, 0, 0x1000, &options, &map), -EINVAL, "options");
 	for (size_t i = 0; i < PB_ARRAY_SIZE(errnos); i++) {
 		fake.mmap = errnos[i].kernel;
-		is_int(map_slice(buf, 0, 0x200000), errnos[i].want,
-		       "the kernel says %s", strerror(errnos[i].kernel));
+		is_int(map_slice(buf, 0, 0x200000), errnos[i].want, "the kernel says %s",
+		       strerror(errnos[i].kernel));
 	}
 	fake.mmap = 0;
 	peerbar_buffer_close(buf);
@@ -455,16 +430,13 @@ static int iova_map(struct peerbar_device *dev, struct peerbar_buffer *buf,
 	return ret;
 }
 
-static void test_iova_options(struct peerbar_device *dev,
-			      struct peerbar_buffer *buf)
+static void test_iova_options(struct peerbar_device *dev, struct peerbar_buffer *buf)
 {
-	struct peerbar_iova_options options = { .size = sizeof(options),
-						.iova = 0x10000,
-						.fixed = true };
+	struct peerbar_iova_options options = {
+		.size = sizeof(options), .iova = 0x10000, .fixed = true};
 	struct peerbar_iova_map *map;
 
-	is_int(peerbar_iova_map(dev, buf, 0, 0x1000, &options, &map), 0,
-	       "map at an address");
+	is_int(peerbar_iova_map(dev, buf, 0, 0x1000, &options, &map), 0, "map at an address");
 	is_int((long long)peerbar_iova(map), 0x10000, "it is that address");
 	is_int((long long)fake.last_map_iova, 0x10000, "the kernel's, too");
 	is_int(iova_map(dev, buf, &options), -EEXIST, "map there again");
@@ -486,15 +458,14 @@ static void test_iova_options(struct peerbar_device *dev,
 	is_int(iova_map(dev, buf, &options), -EINVAL, "a size too small");
 }
 
-static void test_iova_kernel(struct peerbar_device *dev,
-			     struct peerbar_buffer *buf)
+static void test_iova_kernel(struct peerbar_device *dev, struct peerbar_buffer *buf)
 {
-	static const int errnos[] = { ENODEV, EOPNOTSUPP, ENOMEM };
+	static const int errnos[] = {ENODEV, EOPNOTSUPP, ENOMEM};
 
 	for (size_t i = 0; i < PB_ARRAY_SIZE(errnos); i++) {
 		fake.map_file = errnos[i];
-		is_int(iova_map(dev, buf, NULL), -errnos[i],
-		       "the kernel says %s", strerror(errnos[i]));
+		is_int(iova_map(dev, buf, NULL), -errnos[i], "the kernel says %s",
+		       strerror(errnos[i]));
 	}
 	fake.map_file = 0;
 	fake.no_dmabuf_map = true;
@@ -504,30 +475,27 @@ static void test_iova_kernel(struct peerbar_device *dev,
 
 static void test_iova(struct peerbar_device *dev)
 {
-	struct peerbar_export_options options = { .size = sizeof(options),
-						  .read_only = true };
-	struct peerbar_device_options by_group = {
-		.size = sizeof(by_group), .backend = PEERBAR_BACKEND_GROUP
-	};
+	struct peerbar_export_options options = {.size = sizeof(options), .read_only = true};
+	struct peerbar_device_options by_group = {.size = sizeof(by_group),
+						  .backend = PEERBAR_BACKEND_GROUP};
 	struct peerbar_buffer *buf = export_slice(dev), *fixed;
 	struct peerbar_iova_map *map;
 	struct peerbar_device *reg;
 
 	is_int(peerbar_iova_map(dev, buf, 0, 0x400000, NULL, &map), 0, "map");
 	ok(peerbar_iova(map) && pb_is_aligned(peerbar_iova(map), 0x200000),
-	   "at an address for huge pages, not 0: %#llx",
-	   (unsigned long long)peerbar_iova(map));
-	is_int(fake.last_map_flags, PB_IOMMU_MAP_FIXED_IOVA |
-	       PB_IOMMU_MAP_READABLE | PB_IOMMU_MAP_WRITEABLE, "read and write");
+	   "at an address for huge pages, not 0: %#llx", (unsigned long long)peerbar_iova(map));
+	is_int(fake.last_map_flags,
+	       PB_IOMMU_MAP_FIXED_IOVA | PB_IOMMU_MAP_READABLE | PB_IOMMU_MAP_WRITEABLE,
+	       "read and write");
 	peerbar_iova_unmap(map);
-	is_int(peerbar_iova_map(dev, buf, 0x400000, 0x1000, NULL, &map),
-	       -EINVAL, "past the end");
+	is_int(peerbar_iova_map(dev, buf, 0x400000, 0x1000, NULL, &map), -EINVAL, "past the end");
 	test_iova_options(dev, buf);
 	test_iova_kernel(dev, buf);
 	peerbar_buffer_export(dev, 2, &slice, 1, &options, &fixed);
 	is_int(iova_map(dev, fixed, NULL), 0, "a read-only buffer");
-	is_int(fake.last_map_flags,
-	       PB_IOMMU_MAP_FIXED_IOVA | PB_IOMMU_MAP_READABLE, "is read only");
+	is_int(fake.last_map_flags, PB_IOMMU_MAP_FIXED_IOVA | PB_IOMMU_MAP_READABLE,
+	       "is read only");
 	peerbar_buffer_close(fixed);
 	if (peerbar_device_open(pb, FAKE_REG, &by_group, &reg))
 		bail_out("cannot open " FAKE_REG " by its group");
@@ -543,9 +511,8 @@ static void test_iova(struct peerbar_device *dev)
 /* The whole way of a buffer; 0 when all of it worked. */
 static int whole_way(enum peerbar_backend backend)
 {
-	struct peerbar_device_options by = { .size = sizeof(by),
-					     .backend = backend };
-	struct peerbar_device_caps caps = { .size = sizeof(caps) };
+	struct peerbar_device_options by = {.size = sizeof(by), .backend = backend};
+	struct peerbar_device_caps caps = {.size = sizeof(caps)};
 	struct peerbar_buffer *buf = NULL, *copy = NULL;
 	struct peerbar_iova_map *iova = NULL;
 	struct peerbar_mapping *map = NULL;

@@ -27,8 +27,7 @@ static size_t address_space(void)
 	return pages * pb_page_size();
 }
 
-static void map_at(int fd, uint64_t offset, size_t length, uint64_t congruence,
-		   uint64_t align)
+static void map_at(int fd, uint64_t offset, size_t length, uint64_t congruence, uint64_t align)
 {
 	const int prot = PROT_READ | PROT_WRITE;
 	size_t before = address_space();
@@ -36,17 +35,17 @@ static void map_at(int fd, uint64_t offset, size_t length, uint64_t congruence,
 	long long left;
 
 	map = pb_map_congruent(fd, offset, length, prot, congruence, align);
-	if (!ok(map, "%zu bytes at %#llx modulo %#llx", length,
-		(unsigned long long)congruence, (unsigned long long)align))
+	if (!ok(map, "%zu bytes at %#llx modulo %#llx", length, (unsigned long long)congruence,
+		(unsigned long long)align))
 		return;
-	ok(pb_is_aligned((uintptr_t)map - congruence, align),
-	   "the address is congruent: %p", (void *)map);
+	ok(pb_is_aligned((uintptr_t)map - congruence, align), "the address is congruent: %p",
+	   (void *)map);
 	left = (long long)(address_space() - before - length);
 	ok(left > -(long long)MIB && left < (long long)MIB,
 	   "nothing but the mapping is left (off by %lld)", left);
 	*map = 0x12345678;
-	ok(pread(fd, &value, sizeof(value), (off_t)offset) == sizeof(value) &&
-	   value == 0x12345678, "it is the right part of the file");
+	ok(pread(fd, &value, sizeof(value), (off_t)offset) == sizeof(value) && value == 0x12345678,
+	   "it is the right part of the file");
 	munmap(map, length);
 }
 
@@ -64,10 +63,9 @@ int main(void)
 	map_at(fd, 3 * page, 8 * MIB, 17 * page, 2 * MIB);
 	map_at(fd, 0, 32 * MIB, 0, 1024 * MIB);
 
-	ok(!pb_map_congruent(-1, 0, 4 * MIB, PROT_READ, 0, 2 * MIB) &&
-	   errno == EBADF, "no descriptor: EBADF");
-	ok(!pb_map_congruent(fd, 0, -page, PROT_READ, 0, 2 * MIB),
-	   "longer than the address space");
+	ok(!pb_map_congruent(-1, 0, 4 * MIB, PROT_READ, 0, 2 * MIB) && errno == EBADF,
+	   "no descriptor: EBADF");
+	ok(!pb_map_congruent(fd, 0, -page, PROT_READ, 0, 2 * MIB), "longer than the address space");
 	close(fd);
 	return done_testing();
 }

@@ -41,11 +41,9 @@ static void found(uint64_t addr, enum peerbar_memtype want)
 {
 	enum peerbar_memtype type = (enum peerbar_memtype)99;
 
-	is_int(look_up(dump_text, addr, &type), 0, "%#llx is found",
-	       (unsigned long long)addr);
-	is_str(peerbar_memtype_name(type), peerbar_memtype_name(want),
-	       "%#llx is %s", (unsigned long long)addr,
-	       peerbar_memtype_name(want));
+	is_int(look_up(dump_text, addr, &type), 0, "%#llx is found", (unsigned long long)addr);
+	is_str(peerbar_memtype_name(type), peerbar_memtype_name(want), "%#llx is %s",
+	       (unsigned long long)addr, peerbar_memtype_name(want));
 }
 
 static void missing(const char *text, uint64_t addr, int want, const char *name)
@@ -76,9 +74,7 @@ int main(void)
 	missing(dump_text, 0x600000000000, -ENOENT, "in no line");
 	missing("nonsense\n", 0x1000, -EIO, "no dump at all");
 	missing("\n", 0x1000, -EIO, "an empty line");
-	is_str(peerbar_memtype_name(PEERBAR_MEMTYPE_UC_MINUS), "UC-",
-	       "the name of UC-");
-	is_str(peerbar_memtype_name((enum peerbar_memtype)-1), "unknown",
-	       "the name of nothing");
+	is_str(peerbar_memtype_name(PEERBAR_MEMTYPE_UC_MINUS), "UC-", "the name of UC-");
+	is_str(peerbar_memtype_name((enum peerbar_memtype) - 1), "unknown", "the name of nothing");
 	return done_testing();
 }

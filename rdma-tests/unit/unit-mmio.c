@@ -11,7 +11,7 @@
 
 #include "tap.h"
 
-#define ROOM 512
+#define ROOM   512
 #define MARGIN 128
 
 static unsigned char device[ROOM] __attribute__((aligned(64)));
@@ -24,12 +24,10 @@ static void fill(unsigned char *p, unsigned int seed)
 }
 
 /* True if @p still holds what fill() put there, but for [from, from + n). */
-static bool rest_untouched(const unsigned char *p, unsigned int seed,
-			   size_t from, size_t n)
+static bool rest_untouched(const unsigned char *p, unsigned int seed, size_t from, size_t n)
 {
 	for (size_t i = 0; i < ROOM; i++) {
-		if ((i < from || i >= from + n) &&
-		    p[i] != (unsigned char)(i * 7 + seed))
+		if ((i < from || i >= from + n) && p[i] != (unsigned char)(i * 7 + seed))
 			return false;
 	}
 	return true;
@@ -39,8 +37,7 @@ static void test_single(void)
 {
 	fill(device, 1);
 	peerbar_write8(device + MARGIN + 1, 0xa5);
-	ok(device[MARGIN + 1] == 0xa5 &&
-	   rest_untouched(device, 1, MARGIN + 1, 1), "write8");
+	ok(device[MARGIN + 1] == 0xa5 && rest_untouched(device, 1, MARGIN + 1, 1), "write8");
 	is_int(peerbar_read8(device + MARGIN + 1), 0xa5, "read8");
 	fill(device, 1);
 	peerbar_write16(device + MARGIN + 2, 0xa55a);
@@ -53,8 +50,7 @@ static void test_single(void)
 #if UINTPTR_MAX > 0xffffffffu
 	fill(device, 1);
 	peerbar_write64(device + MARGIN + 8, 0x123456789abcdef0);
-	is_int((long long)peerbar_read64(device + MARGIN + 8),
-	       0x123456789abcdef0, "read64");
+	is_int((long long)peerbar_read64(device + MARGIN + 8), 0x123456789abcdef0, "read64");
 	ok(rest_untouched(device, 1, MARGIN + 8, 8), "write64");
 #endif
 }
@@ -70,15 +66,14 @@ static void test_push(void)
 		peerbar_wc_push64(device + MARGIN, host + from);
 		peerbar_wc_flush();
 		good &= !memcmp(device + MARGIN, host + from, 64) &&
-			rest_untouched(device, 1, MARGIN, 64) &&
-			rest_untouched(host, 2, 0, 0);
+			rest_untouched(device, 1, MARGIN, 64) && rest_untouched(host, 2, 0, 0);
 	}
 	ok(good, "push64 from every alignment");
 	fill(device, 1);
 	fill(host, 2);
 	peerbar_store64_(device + MARGIN, host + 3);
-	ok(!memcmp(device + MARGIN, host + 3, 64) &&
-	   rest_untouched(device, 1, MARGIN, 64), "the one without MOVDIR64B");
+	ok(!memcmp(device + MARGIN, host + 3, 64) && rest_untouched(device, 1, MARGIN, 64),
+	   "the one without MOVDIR64B");
 }
 
 static bool copy_to_at(size_t to, size_t from, size_t n)
@@ -87,8 +82,8 @@ static bool copy_to_at(size_t to, size_t from, size_t n)
 	fill(host, 2);
 	peerbar_copy_to(device + to, host + from, n);
 	peerbar_wc_flush();
-	return !memcmp(device + to, host + from, n) &&
-	       rest_untouched(device, 1, to, n) && rest_untouched(host, 2, 0, 0);
+	return !memcmp(device + to, host + from, n) && rest_untouched(device, 1, to, n) &&
+	       rest_untouched(host, 2, 0, 0);
 }
 
 static bool copy_from_at(size_t to, size_t from, size_t n)
@@ -96,8 +91,8 @@ static bool copy_from_at(size_t to, size_t from, size_t n)
 	fill(device, 1);
 	fill(host, 2);
 	peerbar_copy_from(host + to, device + from, n);
-	return !memcmp(host + to, device + from, n) &&
-	       rest_untouched(host, 2, to, n) && rest_untouched(device, 1, 0, 0);
+	return !memcmp(host + to, device + from, n) && rest_untouched(host, 2, to, n) &&
+	       rest_untouched(device, 1, 0, 0);
 }
 
 static void test_copies(void)
@@ -108,10 +103,8 @@ static void test_copies(void)
 	for (size_t at = 0; at < 64; at++) {
 		for (size_t other = 0; other < 16; other += 5) {
 			for (size_t n = 0; n <= 200; n++, done++) {
-				wrong_to += !copy_to_at(MARGIN + at,
-							MARGIN + other, n);
-				wrong_from += !copy_from_at(MARGIN + other,
-							    MARGIN + at, n);
+				wrong_to += !copy_to_at(MARGIN + at, MARGIN + other, n);
+				wrong_from += !copy_from_at(MARGIN + other, MARGIN + at, n);
 			}
 		}
 	}
@@ -157,8 +150,7 @@ int main(void)
 		return 0;
 	}
 #if defined(__x86_64__)
-	note("MOVDIR64B: %s, MOVNTDQA: %s",
-	     peerbar_cpu_() & PEERBAR_CPU_MOVDIR64B_ ? "yes" : "no",
+	note("MOVDIR64B: %s, MOVNTDQA: %s", peerbar_cpu_() & PEERBAR_CPU_MOVDIR64B_ ? "yes" : "no",
 	     peerbar_cpu_() & PEERBAR_CPU_MOVNTDQA_ ? "yes" : "no");
 #endif
 	test_single();

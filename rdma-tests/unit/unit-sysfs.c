@@ -13,8 +13,7 @@
 
 static void test_list(struct peerbar *pb)
 {
-	static const char *const order[] = { FAKE_NIC, FAKE_MEM, FAKE_REG,
-					     FAKE_IDLE };
+	static const char *const order[] = {FAKE_NIC, FAKE_MEM, FAKE_REG, FAKE_IDLE};
 	struct peerbar_device_info *devices = NULL;
 	size_t count = 0;
 
@@ -24,14 +23,14 @@ static void test_list(struct peerbar *pb)
 	for (size_t i = 0; i < count; i++)
 		is_str(devices[i].address, order[i], "device %zu", i);
 	ok(devices[1].vendor == 0x1af4 && devices[1].device == 0x1110 &&
-	   devices[1].class_code == 0x050000, "its numbers");
+		   devices[1].class_code == 0x050000,
+	   "its numbers");
 	is_str(devices[1].driver, "vfio-pci", "its driver");
 	is_int(devices[1].iommu_group, 7, "its IOMMU group");
 	ok(devices[1].vfio_bound, "vfio has it");
 	is_str(devices[3].driver, "", "no driver");
 	is_int(devices[3].iommu_group, -1, "no IOMMU group");
-	ok(!devices[3].vfio_bound && !devices[0].vfio_bound,
-	   "vfio has not all");
+	ok(!devices[3].vfio_bound && !devices[0].vfio_bound, "vfio has not all");
 	peerbar_free_devices(devices);
 }
 
@@ -40,34 +39,30 @@ static void test_bars(struct peerbar *pb)
 	struct peerbar_device_info info;
 
 	is_int(peerbar_device_lookup(pb, "00:04.0", &info), 0, "short address");
-	ok(info.bars[0].length == 0x4000 && info.bars[0].is_memory &&
-	   !info.bars[0].is_64bit && !info.bars[0].is_prefetchable &&
-	   info.bars[0].can_mmap, "BAR 0: 16 KiB");
+	ok(info.bars[0].length == 0x4000 && info.bars[0].is_memory && !info.bars[0].is_64bit &&
+		   !info.bars[0].is_prefetchable && info.bars[0].can_mmap,
+	   "BAR 0: 16 KiB");
 	is_int((long long)info.bars[1].length, 0, "BAR 1: none");
-	ok(info.bars[2].length == 0x4000000 && info.bars[2].is_memory &&
-	   info.bars[2].is_64bit && info.bars[2].is_prefetchable &&
-	   info.bars[2].can_mmap, "BAR 2: 64 MiB, 64-bit, prefetchable");
+	ok(info.bars[2].length == 0x4000000 && info.bars[2].is_memory && info.bars[2].is_64bit &&
+		   info.bars[2].is_prefetchable && info.bars[2].can_mmap,
+	   "BAR 2: 64 MiB, 64-bit, prefetchable");
 	peerbar_device_lookup(pb, FAKE_IDLE, &info);
-	ok(info.bars[0].length == 256 && !info.bars[0].is_memory &&
-	   !info.bars[0].can_mmap, "I/O ports");
+	ok(info.bars[0].length == 256 && !info.bars[0].is_memory && !info.bars[0].can_mmap,
+	   "I/O ports");
 	peerbar_device_lookup(pb, FAKE_NIC, &info);
-	ok(info.bars[0].length == 2048 && info.bars[0].is_memory &&
-	   !info.bars[0].can_mmap, "less than a page");
+	ok(info.bars[0].length == 2048 && info.bars[0].is_memory && !info.bars[0].can_mmap,
+	   "less than a page");
 }
 
 static void test_lookup_errors(struct peerbar *pb)
 {
-	struct peerbar_device_info info = { .vendor = 0x4242 };
+	struct peerbar_device_info info = {.vendor = 0x4242};
 
-	is_int(peerbar_device_lookup(pb, "nonsense", &info), -EINVAL,
-	       "no address");
-	has_str(fake_last_error(), "\"nonsense\" is no PCI address",
-		"the message says so");
+	is_int(peerbar_device_lookup(pb, "nonsense", &info), -EINVAL, "no address");
+	has_str(fake_last_error(), "\"nonsense\" is no PCI address", "the message says so");
 	is_int(peerbar_device_lookup(pb, NULL, &info), -EINVAL, "NULL address");
-	is_int(peerbar_device_lookup(pb, "0000:7f:00.0", &info), -ENODEV,
-	       "no device");
-	has_str(fake_last_error(), "no PCI device 0000:7f:00.0",
-		"the message names it");
+	is_int(peerbar_device_lookup(pb, "0000:7f:00.0", &info), -ENODEV, "no device");
+	has_str(fake_last_error(), "no PCI device 0000:7f:00.0", "the message names it");
 	fake_write(DEVICES "0000:00:06.0/vendor", "garbage\n");
 	ok(peerbar_device_lookup(pb, "00:06.0", &info) < 0,
 	   "a device that sysfs does not describe");
@@ -90,8 +85,8 @@ static void test_list_oddities(struct peerbar *pb)
 	fake_remove(DEVICES "not-a-device");
 }
 
-static void expect_driver(struct peerbar *pb, const char *address,
-			  const char *driver, const char *name)
+static void expect_driver(struct peerbar *pb, const char *address, const char *driver,
+			  const char *name)
 {
 	struct peerbar_device_info info;
 
@@ -104,13 +99,11 @@ static void test_bind(struct peerbar *pb)
 {
 	is_int(peerbar_bind(pb, FAKE_NIC), 0, "bind a device in use");
 	expect_driver(pb, FAKE_NIC, "vfio-pci", "vfio-pci has it");
-	is_str(fake_read(DEVICES FAKE_NIC "/driver_override"), "vfio-pci\n",
-	       "by override");
+	is_str(fake_read(DEVICES FAKE_NIC "/driver_override"), "vfio-pci\n", "by override");
 	is_int(peerbar_bind(pb, "00:03.0"), 0, "bind it again");
 	is_int(peerbar_unbind(pb, FAKE_NIC), 0, "unbind");
 	expect_driver(pb, FAKE_NIC, "e1000e", "its own driver has it");
-	is_str(fake_read(DEVICES FAKE_NIC "/driver_override"), "\n",
-	       "the override is gone");
+	is_str(fake_read(DEVICES FAKE_NIC "/driver_override"), "\n", "the override is gone");
 	is_int(peerbar_unbind(pb, FAKE_NIC), 0, "unbind it again");
 	expect_driver(pb, FAKE_NIC, "e1000e", "which changes nothing");
 	is_int(peerbar_bind(pb, FAKE_IDLE), 0, "bind a device that is free");
@@ -130,8 +123,7 @@ static void test_bind_errors(struct peerbar *pb)
 	is_int(peerbar_bind(pb, FAKE_NIC), -EIO, "vfio-pci refuses it");
 	has_str(fake_last_error(), "kernel log", "the message says where to look");
 	expect_driver(pb, FAKE_NIC, "e1000e", "it is back with its driver");
-	is_str(fake_read(DEVICES FAKE_NIC "/driver_override"), "\n",
-	       "without an override");
+	is_str(fake_read(DEVICES FAKE_NIC "/driver_override"), "\n", "without an override");
 	fake.vfio_refuses = false;
 
 	fake.probe_pci = EACCES;

@@ -45,25 +45,20 @@ struct pb_backend {
 	 * 0, or why this way is closed for the device: -EOPNOTSUPP the kernel
 	 * has no such thing, -EACCES we have no right to it.
 	 */
-	int (*usable)(struct peerbar *pb, const struct pb_site *site,
-		      const char **why);
-	int (*space_init)(struct peerbar *pb, const struct pb_site *site,
-			  struct pb_space *space);
+	int (*usable)(struct peerbar *pb, const struct pb_site *site, const char **why);
+	int (*space_init)(struct peerbar *pb, const struct pb_site *site, struct pb_space *space);
 	void (*space_exit)(struct peerbar *pb, struct pb_space *space);
 	/* Opens the device within @space: a descriptor. */
-	int (*device_open)(struct peerbar *pb, const struct pb_site *site,
-			   struct pb_space *space);
+	int (*device_open)(struct peerbar *pb, const struct pb_site *site, struct pb_space *space);
 
 	/* The rest may be NULL: not supported. */
 
 	/* IOVAs the IOMMU can use, in a malloc()ed array, in their order. */
-	int (*iova_ranges)(struct peerbar *pb, struct pb_space *space,
-			   struct pb_iova_range **out, size_t *count);
-	int (*map_dmabuf)(struct peerbar *pb, struct pb_space *space, int fd,
-			  uint64_t offset, uint64_t length, uint64_t iova,
-			  bool writable);
-	int (*unmap)(struct peerbar *pb, struct pb_space *space, uint64_t iova,
-		     uint64_t length);
+	int (*iova_ranges)(struct peerbar *pb, struct pb_space *space, struct pb_iova_range **out,
+			   size_t *count);
+	int (*map_dmabuf)(struct peerbar *pb, struct pb_space *space, int fd, uint64_t offset,
+			  uint64_t length, uint64_t iova, bool writable);
+	int (*unmap)(struct peerbar *pb, struct pb_space *space, uint64_t iova, uint64_t length);
 };
 
 extern const struct pb_backend pb_backend_iommufd;

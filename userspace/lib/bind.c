@@ -12,23 +12,19 @@
 
 #define VFIO_PCI "vfio-pci"
 
-static int write_failed(struct peerbar *pb, int err, const char *address,
-			const char *what)
+static int write_failed(struct peerbar *pb, int err, const char *address, const char *what)
 {
 	if (err == -EACCES || err == -EPERM || err == -EROFS)
-		return pb_fail(pb, -EACCES,
-			       "cannot %s %s: it takes root and a writable sysfs",
+		return pb_fail(pb, -EACCES, "cannot %s %s: it takes root and a writable sysfs",
 			       what, address);
 	return pb_fail(pb, err, "cannot %s %s", what, address);
 }
 
-static int set_override(struct peerbar *pb, int dir, const char *address,
-			const char *driver)
+static int set_override(struct peerbar *pb, int dir, const char *address, const char *driver)
 {
 	int ret = pb_write_at(dir, "driver_override", driver);
 
-	return ret ? write_failed(pb, ret, address,
-				  "choose the driver of") : 0;
+	return ret ? write_failed(pb, ret, address, "choose the driver of") : 0;
 }
 
 /* Lets go of the present driver, if there is one. */
@@ -57,8 +53,7 @@ static int read_driver(struct peerbar *pb, int dir, const char *address,
 {
 	int ret = pb_pci_read_info(dir, address, info);
 
-	return ret ? pb_fail(pb, ret, "cannot read what sysfs has on %s",
-			     address) : 0;
+	return ret ? pb_fail(pb, ret, "cannot read what sysfs has on %s", address) : 0;
 }
 
 static int bind_released(struct peerbar *pb, int dir, const char *address)
@@ -72,9 +67,10 @@ static int bind_released(struct peerbar *pb, int dir, const char *address)
 	if (ret)
 		return ret;
 	if (strcmp(info.driver, VFIO_PCI))
-		return pb_fail(pb, -EIO,
-			       "vfio-pci did not take %s: the kernel log says why (is the IOMMU on?)",
-			       address);
+		return pb_fail(
+			pb, -EIO,
+			"vfio-pci did not take %s: the kernel log says why (is the IOMMU on?)",
+			address);
 	return 0;
 }
 
@@ -95,8 +91,7 @@ static int bind_device(struct peerbar *pb, int dir, const char *address)
 	int ret;
 
 	if (!pb_exists_at(pb->sys_fd, "bus/pci/drivers/" VFIO_PCI))
-		return pb_fail(pb, -ENOENT,
-			       "there is no vfio-pci driver: modprobe vfio-pci");
+		return pb_fail(pb, -ENOENT, "there is no vfio-pci driver: modprobe vfio-pci");
 	ret = set_override(pb, dir, address, VFIO_PCI "\n");
 	if (ret)
 		return ret;

@@ -28,8 +28,7 @@ static int check_export_options(const struct peerbar_export_options *options,
 	if (!options)
 		return 0;
 	ret = pb_check_options(options, options->size,
-			       PB_OFFSETOFEND(struct peerbar_export_options,
-					      read_only),
+			       PB_OFFSETOFEND(struct peerbar_export_options, read_only),
 			       sizeof(*options));
 	if (ret)
 		return ret;
@@ -41,16 +40,13 @@ static int check_export_options(const struct peerbar_export_options *options,
 static int check_bar(struct peerbar_device *dev, unsigned int bar)
 {
 	if (bar >= PEERBAR_NUM_BARS)
-		return pb_fail(dev->pb, -EINVAL,
-			       "a PCI device has no BAR %u, only 0 to %d", bar,
+		return pb_fail(dev->pb, -EINVAL, "a PCI device has no BAR %u, only 0 to %d", bar,
 			       PEERBAR_NUM_BARS - 1);
 	if (!dev->bars[bar].length)
-		return pb_fail(dev->pb, -ENXIO,
-			       "%s has no BAR %u: see peerbar devices",
+		return pb_fail(dev->pb, -ENXIO, "%s has no BAR %u: see peerbar devices",
 			       dev->address, bar);
 	if (!dev->bars[bar].is_memory)
-		return pb_fail(dev->pb, -ENXIO,
-			       "BAR %u of %s is made of I/O ports, not of memory",
+		return pb_fail(dev->pb, -ENXIO, "BAR %u of %s is made of I/O ports, not of memory",
 			       bar, dev->address);
 	return 0;
 }
@@ -58,21 +54,19 @@ static int check_bar(struct peerbar_device *dev, unsigned int bar)
 static int export_failed(struct peerbar_device *dev, unsigned int bar, int err)
 {
 	if (err == -ENOTTY || err == -EOPNOTSUPP)
-		return pb_fail(dev->pb, -EOPNOTSUPP,
-			       "cannot export BAR %u of %s: its driver has no VFIO_DEVICE_FEATURE_DMA_BUF (a kernel with CONFIG_VFIO_PCI_DMABUF has)",
-			       bar, dev->address);
-	return pb_fail(dev->pb, err, "cannot export BAR %u of %s", bar,
-		       dev->address);
+		return pb_fail(
+			dev->pb, -EOPNOTSUPP,
+			"cannot export BAR %u of %s: its driver has no VFIO_DEVICE_FEATURE_DMA_BUF (a kernel with CONFIG_VFIO_PCI_DMABUF has)",
+			bar, dev->address);
+	return pb_fail(dev->pb, err, "cannot export BAR %u of %s", bar, dev->address);
 }
 
-static int new_buffer(struct peerbar_device *dev,
-		      const struct export_request *request, uint64_t length,
-		      struct peerbar_buffer **out)
+static int new_buffer(struct peerbar_device *dev, const struct export_request *request,
+		      uint64_t length, struct peerbar_buffer **out)
 {
 	struct peerbar_buffer *buf;
 
-	buf = calloc(1, sizeof(*buf) +
-				request->nr_ranges * sizeof(buf->ranges[0]));
+	buf = calloc(1, sizeof(*buf) + request->nr_ranges * sizeof(buf->ranges[0]));
 	if (!buf)
 		return -ENOMEM;
 	buf->pb = dev->pb;
@@ -81,20 +75,18 @@ static int new_buffer(struct peerbar_device *dev,
 	buf->length = length;
 	buf->read_only = request->read_only;
 	buf->nr_ranges = request->nr_ranges;
-	memcpy(buf->ranges, request->ranges,
-	       request->nr_ranges * sizeof(buf->ranges[0]));
+	memcpy(buf->ranges, request->ranges, request->nr_ranges * sizeof(buf->ranges[0]));
 	*out = buf;
 	return 0;
 }
 
-static int export_buffer(struct peerbar_buffer *buf,
-			 const struct export_request *request)
+static int export_buffer(struct peerbar_buffer *buf, const struct export_request *request)
 {
 	int open_flags = request->read_only ? O_RDONLY : O_RDWR;
 	int ret;
 
-	ret = pb_feature_export(buf->dev->fd, request->bar, buf->ranges,
-				buf->nr_ranges, open_flags | O_CLOEXEC);
+	ret = pb_feature_export(buf->dev->fd, request->bar, buf->ranges, buf->nr_ranges,
+				open_flags | O_CLOEXEC);
 	if (ret < 0)
 		return export_failed(buf->dev, request->bar, ret);
 	buf->fd = ret;
@@ -106,12 +98,9 @@ static int export_buffer(struct peerbar_buffer *buf,
 
 int peerbar_buffer_export(struct peerbar_device *dev, unsigned int bar,
 			  const struct peerbar_range *ranges, size_t nr_ranges,
-			  const struct peerbar_export_options *options,
-			  struct peerbar_buffer **out)
+			  const struct peerbar_export_options *options, struct peerbar_buffer **out)
 {
-	struct export_request request = { .bar = bar,
-					  .ranges = ranges,
-					  .nr_ranges = nr_ranges };
+	struct export_request request = {.bar = bar, .ranges = ranges, .nr_ranges = nr_ranges};
 	struct peerbar_buffer *buf;
 	const char *why;
 	uint64_t length;
@@ -125,11 +114,9 @@ int peerbar_buffer_export(struct peerbar_device *dev, unsigned int bar,
 	ret = check_bar(dev, bar);
 	if (ret)
 		return ret;
-	ret = pb_ranges_check(ranges, nr_ranges, dev->bars[bar].length, &length,
-			      &why);
+	ret = pb_ranges_check(ranges, nr_ranges, dev->bars[bar].length, &length, &why);
 	if (ret)
-		return pb_fail(dev->pb, ret,
-			       "cannot export BAR %u of %s (%" PRIu64 " bytes): %s",
+		return pb_fail(dev->pb, ret, "cannot export BAR %u of %s (%" PRIu64 " bytes): %s",
 			       bar, dev->address, dev->bars[bar].length, why);
 	ret = new_buffer(dev, &request, length, &buf);
 	if (ret)
@@ -156,8 +143,7 @@ static int check_dmabuf(struct peerbar *pb, int fd)
 	return 0;
 }
 
-int peerbar_buffer_import(struct peerbar *pb, int dmabuf_fd,
-			  struct peerbar_buffer **out)
+int peerbar_buffer_import(struct peerbar *pb, int dmabuf_fd, struct peerbar_buffer **out)
 {
 	PB_AUTO_CLOSE int fd = -1;
 	struct peerbar_buffer *buf;
@@ -172,13 +158,11 @@ int peerbar_buffer_import(struct peerbar *pb, int dmabuf_fd,
 		return ret;
 	fd = fcntl(dmabuf_fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
-		return pb_fail(pb, -errno, "cannot duplicate descriptor %d",
-			       dmabuf_fd);
+		return pb_fail(pb, -errno, "cannot duplicate descriptor %d", dmabuf_fd);
 	length = lseek(fd, 0, SEEK_END);
 	flags = fcntl(fd, F_GETFL);
 	if (length < 0 || flags < 0)
-		return pb_fail(pb, -errno, "cannot ask dma-buf %d for its size",
-			       dmabuf_fd);
+		return pb_fail(pb, -errno, "cannot ask dma-buf %d for its size", dmabuf_fd);
 	buf = calloc(1, sizeof(*buf));
 	if (!buf)
 		return -ENOMEM;
@@ -236,21 +220,18 @@ static const char *feature_advice(int err)
 /* ENOTTY is vfio's word for a feature it does not have. */
 static int feature_failed(struct peerbar_device *dev, const char *what, int err)
 {
-	return pb_fail(dev->pb, err == -ENOTTY ? -EOPNOTSUPP : err,
-		       "cannot %s a buffer of %s: %s", what, dev->address,
-		       feature_advice(err));
+	return pb_fail(dev->pb, err == -ENOTTY ? -EOPNOTSUPP : err, "cannot %s a buffer of %s: %s",
+		       what, dev->address, feature_advice(err));
 }
 
 static int set_memattr(struct peerbar_device *dev, int fd, uint32_t memattr)
 {
 	int ret = pb_feature_memattr(dev->fd, fd, memattr);
 
-	return ret ? feature_failed(dev, "set the memory attribute of", ret) :
-		     0;
+	return ret ? feature_failed(dev, "set the memory attribute of", ret) : 0;
 }
 
-int peerbar_device_set_memattr_fd(struct peerbar_device *dev, int dmabuf_fd,
-				  uint32_t memattr)
+int peerbar_device_set_memattr_fd(struct peerbar_device *dev, int dmabuf_fd, uint32_t memattr)
 {
 	if (!dev)
 		return -EINVAL;
@@ -273,13 +254,11 @@ static int need_exporter(struct peerbar_buffer *buf, const char *what)
 		return -EINVAL;
 	if (!buf->dev)
 		return pb_fail(buf->pb, -EOPNOTSUPP,
-			       "cannot %s an imported buffer: only its exporter can",
-			       what);
+			       "cannot %s an imported buffer: only its exporter can", what);
 	return 0;
 }
 
-int peerbar_buffer_set_memattr(struct peerbar_buffer *buf,
-			       enum peerbar_memattr memattr)
+int peerbar_buffer_set_memattr(struct peerbar_buffer *buf, enum peerbar_memattr memattr)
 {
 	int ret = need_exporter(buf, "set the memory attribute of");
 
@@ -292,8 +271,7 @@ int peerbar_buffer_set_memattr(struct peerbar_buffer *buf,
 	if (ret == -ENOTTY && memattr != PEERBAR_MEMATTR_WC)
 		ret = -ENOENT;
 	if (ret)
-		return feature_failed(buf->dev, "set the memory attribute of",
-				      ret);
+		return feature_failed(buf->dev, "set the memory attribute of", ret);
 	buf->memattr = memattr;
 	return 0;
 }

@@ -20,18 +20,17 @@ struct peerbar_buffer {
  * power of two up to the size of the BAR: a BAR is aligned to its own size, so
  * that the offset in the BAR will do. 0 at the start of an imported buffer.
  */
-uint64_t pb_buffer_congruence(const struct peerbar_buffer *buf,
-			      uint64_t offset);
+uint64_t pb_buffer_congruence(const struct peerbar_buffer *buf, uint64_t offset);
 
 /* 0, or -EINVAL and why [@offset, @offset + @length) will not do. */
-int pb_buffer_check_slice(const struct peerbar_buffer *buf, uint64_t offset,
-			  uint64_t length, const char **why);
+int pb_buffer_check_slice(const struct peerbar_buffer *buf, uint64_t offset, uint64_t length,
+			  const char **why);
 
 /*
  * 0, or -EINVAL and why the ranges of a BAR of @bar_length bytes will not do;
  * @total is the sum of their lengths.
  */
-int pb_ranges_check(const struct peerbar_range *ranges, size_t nr_ranges,
-		    uint64_t bar_length, uint64_t *total, const char **why);
+int pb_ranges_check(const struct peerbar_range *ranges, size_t nr_ranges, uint64_t bar_length,
+		    uint64_t *total, const char **why);
 
 #endif /* PB_BUFFER_H */

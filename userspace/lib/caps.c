@@ -27,12 +27,10 @@ static bool try_mmap(int fd)
 
 static bool try_iova(struct peerbar_device *dev, int fd)
 {
-	struct pb_iova_request request = { .length = pb_page_size(),
-					   .align = pb_page_size() };
+	struct pb_iova_request request = {.length = pb_page_size(), .align = pb_page_size()};
 	struct peerbar_iova_map *map;
 
-	if (!dev->backend->map_dmabuf ||
-	    pb_iova_map_fd(dev, fd, 0, false, NULL, &request, &map))
+	if (!dev->backend->map_dmabuf || pb_iova_map_fd(dev, fd, 0, false, NULL, &request, &map))
 		return false;
 	peerbar_iova_unmap(map);
 	return true;
@@ -41,14 +39,12 @@ static bool try_iova(struct peerbar_device *dev, int fd)
 /* One page of the first BAR that lets itself be exported. */
 static int export_page(struct peerbar_device *dev)
 {
-	const struct peerbar_range range = { 0, pb_page_size() };
+	const struct peerbar_range range = {0, pb_page_size()};
 	int fd = -ENXIO;
 
 	for (unsigned int i = 0; i < PEERBAR_NUM_BARS && fd < 0; i++) {
-		if (dev->bars[i].is_memory &&
-		    dev->bars[i].length >= range.length)
-			fd = pb_feature_export(dev->fd, i, &range, 1,
-					       O_RDWR | O_CLOEXEC);
+		if (dev->bars[i].is_memory && dev->bars[i].length >= range.length)
+			fd = pb_feature_export(dev->fd, i, &range, 1, O_RDWR | O_CLOEXEC);
 	}
 	return fd;
 }
@@ -59,14 +55,11 @@ static void find_caps(struct peerbar_device *dev)
 	PB_AUTO_CLOSE int page = -1;
 
 	caps->dmabuf_export =
-		pb_feature_probe(dev->fd, VFIO_DEVICE_FEATURE_DMA_BUF,
-				 VFIO_DEVICE_FEATURE_GET);
+		pb_feature_probe(dev->fd, VFIO_DEVICE_FEATURE_DMA_BUF, VFIO_DEVICE_FEATURE_GET);
 	caps->dmabuf_revoke =
-		pb_feature_probe(dev->fd, PB_FEATURE_DMA_BUF_REVOKE,
-				 VFIO_DEVICE_FEATURE_SET);
+		pb_feature_probe(dev->fd, PB_FEATURE_DMA_BUF_REVOKE, VFIO_DEVICE_FEATURE_SET);
 	caps->dmabuf_memattr =
-		pb_feature_probe(dev->fd, PB_FEATURE_DMA_BUF_MEMATTR,
-				 VFIO_DEVICE_FEATURE_SET);
+		pb_feature_probe(dev->fd, PB_FEATURE_DMA_BUF_MEMATTR, VFIO_DEVICE_FEATURE_SET);
 	caps->reset = dev->can_reset;
 	if (!caps->dmabuf_export)
 		return;
@@ -77,8 +70,7 @@ static void find_caps(struct peerbar_device *dev)
 	caps->iova_dmabuf = try_iova(dev, page);
 }
 
-int peerbar_device_caps(struct peerbar_device *dev,
-			struct peerbar_device_caps *caps)
+int peerbar_device_caps(struct peerbar_device *dev, struct peerbar_device_caps *caps)
 {
 	if (!dev || !caps)
 		return -EINVAL;
@@ -86,7 +78,6 @@ int peerbar_device_caps(struct peerbar_device *dev,
 		find_caps(dev);
 		dev->caps_known = true;
 	}
-	return pb_fill_caps(caps, &dev->caps,
-			    PB_OFFSETOFEND(struct peerbar_device_caps, reset),
+	return pb_fill_caps(caps, &dev->caps, PB_OFFSETOFEND(struct peerbar_device_caps, reset),
 			    sizeof(dev->caps));
 }

@@ -45,8 +45,7 @@ static int open_root(struct peerbar *pb, const char *path, int *fd)
 {
 	*fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (*fd < 0)
-		return pb_fail(pb, -errno, "cannot open %s: is it mounted?",
-			       path);
+		return pb_fail(pb, -errno, "cannot open %s: is it mounted?", path);
 	return 0;
 }
 
@@ -62,8 +61,8 @@ static int open_roots(struct peerbar *pb, const struct pb_roots *roots)
 	return ret;
 }
 
-int pb_open_roots(const struct peerbar_options *options,
-		  const struct pb_roots *roots, struct peerbar **out)
+int pb_open_roots(const struct peerbar_options *options, const struct pb_roots *roots,
+		  struct peerbar **out)
 {
 	struct peerbar *pb;
 	int ret;
@@ -72,8 +71,7 @@ int pb_open_roots(const struct peerbar_options *options,
 		return -EINVAL;
 	if (options) {
 		ret = pb_check_options(options, options->size,
-				       PB_OFFSETOFEND(struct peerbar_options,
-						      log_arg),
+				       PB_OFFSETOFEND(struct peerbar_options, log_arg),
 				       sizeof(*options));
 		if (ret)
 			return ret;

@@ -33,21 +33,20 @@ struct peerbar {
 	struct pb_space *spaces;
 };
 
-int pb_open_roots(const struct peerbar_options *options,
-		  const struct pb_roots *roots, struct peerbar **out);
+int pb_open_roots(const struct peerbar_options *options, const struct pb_roots *roots,
+		  struct peerbar **out);
 
 /*
  * Checks an option struct against what this library knows: @size is what the
  * caller compiled, @min the size of the first release, @known the present one.
  */
-int pb_check_options(const void *options, size_t size, size_t min,
-		     size_t known);
+int pb_check_options(const void *options, size_t size, size_t min, size_t known);
 
 /* Copies what the caller has room for and zeroes what we do not know. */
 int pb_fill_caps(void *out, const void *caps, size_t min, size_t known);
 
-void pb_log(struct peerbar *pb, enum peerbar_log_level level,
-	    const char *format, ...) __attribute__((format(printf, 3, 4)));
+void pb_log(struct peerbar *pb, enum peerbar_log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /*
  * Logs "<message>: <strerror(-err)>" as an error and returns @err, so that a

@@ -27,8 +27,8 @@ static void find_cdev(int dir, struct pb_site *site)
 }
 
 /* Finds the device in sysfs and makes sure that vfio has it. */
-static int find_site(struct peerbar *pb, const char *address,
-		     struct pb_site *site, struct peerbar_device_info *info)
+static int find_site(struct peerbar *pb, const char *address, struct pb_site *site,
+		     struct peerbar_device_info *info)
 {
 	PB_AUTO_CLOSE int dir = -1;
 	int ret;
@@ -37,11 +37,9 @@ static int find_site(struct peerbar *pb, const char *address,
 	if (ret)
 		return ret;
 	if (!info->vfio_bound)
-		return pb_fail(pb, -ENXIO,
-			       "%s is not bound to vfio-pci but to %s: run peerbar bind %s",
-			       info->address,
-			       *info->driver ? info->driver : "no driver",
-			       info->address);
+		return pb_fail(
+			pb, -ENXIO, "%s is not bound to vfio-pci but to %s: run peerbar bind %s",
+			info->address, *info->driver ? info->driver : "no driver", info->address);
 	dir = pb_pci_open_dir(pb, info->address);
 	if (dir < 0)
 		return pb_fail(pb, dir, "%s has gone", info->address);
@@ -57,8 +55,7 @@ static int find_site(struct peerbar *pb, const char *address,
  * mentioned to who debugs; only when all are closed it is an error.
  */
 static int choose_backend(struct peerbar *pb, const struct pb_site *site,
-			  enum peerbar_backend wanted,
-			  const struct pb_backend **out)
+			  enum peerbar_backend wanted, const struct pb_backend **out)
 {
 	const char *why = "";
 	int ret, result = -EOPNOTSUPP;
@@ -75,22 +72,19 @@ static int choose_backend(struct peerbar *pb, const struct pb_site *site,
 		if (ret != -EOPNOTSUPP)
 			result = ret;
 		pb_log(pb, wanted ? PEERBAR_LOG_ERROR : PEERBAR_LOG_INFO,
-		       "cannot open %s by way of %s: %s", site->address,
-		       backends[i]->name, why);
+		       "cannot open %s by way of %s: %s", site->address, backends[i]->name, why);
 	}
 	if (wanted != PEERBAR_BACKEND_AUTO)
 		return result;
-	return pb_fail(pb, result, "no way to open %s; the last one tried: %s",
-		       site->address, why);
+	return pb_fail(pb, result, "no way to open %s; the last one tried: %s", site->address, why);
 }
 
 static int read_device_info(struct peerbar_device *dev)
 {
-	struct vfio_device_info info = { .argsz = sizeof(info) };
+	struct vfio_device_info info = {.argsz = sizeof(info)};
 
 	if (ioctl(dev->fd, VFIO_DEVICE_GET_INFO, &info))
-		return pb_fail(dev->pb, -errno, "cannot ask vfio about %s",
-			       dev->address);
+		return pb_fail(dev->pb, -errno, "cannot ask vfio about %s", dev->address);
 	dev->can_reset = info.flags & VFIO_DEVICE_FLAGS_RESET;
 	return 0;
 }
@@ -102,15 +96,13 @@ static int region_info(struct peerbar_device *dev, unsigned int index,
 	info->argsz = sizeof(*info);
 	info->index = index;
 	if (ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, info))
-		return pb_fail(dev->pb, -errno,
-			       "cannot ask vfio about region %u of %s", index,
+		return pb_fail(dev->pb, -errno, "cannot ask vfio about region %u of %s", index,
 			       dev->address);
 	return 0;
 }
 
 /* sysfs told what kind they are, vfio tells what may be done with them. */
-static int read_bars(struct peerbar_device *dev,
-		     const struct peerbar_bar_info *bars)
+static int read_bars(struct peerbar_device *dev, const struct peerbar_bar_info *bars)
 {
 	struct vfio_region_info info;
 	int ret;
@@ -149,8 +141,7 @@ static int backend_wanted(const struct peerbar_device_options *options,
 	if (!options)
 		return 0;
 	ret = pb_check_options(options, options->size,
-			       PB_OFFSETOFEND(struct peerbar_device_options,
-					      backend),
+			       PB_OFFSETOFEND(struct peerbar_device_options, backend),
 			       sizeof(*options));
 	if (ret)
 		return ret;
@@ -161,8 +152,7 @@ static int backend_wanted(const struct peerbar_device_options *options,
 }
 
 int peerbar_device_open(struct peerbar *pb, const char *address,
-			const struct peerbar_device_options *options,
-			struct peerbar_device **out)
+			const struct peerbar_device_options *options, struct peerbar_device **out)
 {
 	struct peerbar_device_info info;
 	enum peerbar_backend wanted;
@@ -225,14 +215,12 @@ int peerbar_device_fd(const struct peerbar_device *dev)
 	return dev->fd;
 }
 
-int peerbar_device_bar(struct peerbar_device *dev, unsigned int bar,
-		       struct peerbar_bar_info *info)
+int peerbar_device_bar(struct peerbar_device *dev, unsigned int bar, struct peerbar_bar_info *info)
 {
 	if (!dev || !info)
 		return -EINVAL;
 	if (bar >= PEERBAR_NUM_BARS)
-		return pb_fail(dev->pb, -EINVAL,
-			       "a PCI device has no BAR %u, only 0 to %d", bar,
+		return pb_fail(dev->pb, -EINVAL, "a PCI device has no BAR %u, only 0 to %d", bar,
 			       PEERBAR_NUM_BARS - 1);
 	*info = dev->bars[bar];
 	return 0;
@@ -243,27 +231,24 @@ int peerbar_device_reset(struct peerbar_device *dev)
 	if (!dev)
 		return -EINVAL;
 	if (!dev->can_reset)
-		return pb_fail(dev->pb, -EOPNOTSUPP,
-			       "%s knows no reset that touches it alone",
+		return pb_fail(dev->pb, -EOPNOTSUPP, "%s knows no reset that touches it alone",
 			       dev->address);
 	if (ioctl(dev->fd, VFIO_DEVICE_RESET))
-		return pb_fail(dev->pb, -errno, "cannot reset %s",
-			       dev->address);
+		return pb_fail(dev->pb, -errno, "cannot reset %s", dev->address);
 	return 0;
 }
 
-static int access_config16(struct peerbar_device *dev, uint64_t offset,
-			   uint16_t *value, bool write)
+static int access_config16(struct peerbar_device *dev, uint64_t offset, uint16_t *value, bool write)
 {
 	uint16_t le = htole16(*value);
 	ssize_t n;
 
-	n = write ? pwrite(dev->fd, &le, sizeof(le), (off_t)offset) :
-		    pread(dev->fd, &le, sizeof(le), (off_t)offset);
+	n = write ? pwrite(dev->fd, &le, sizeof(le), (off_t)offset)
+		  : pread(dev->fd, &le, sizeof(le), (off_t)offset);
 	if (n != sizeof(le))
 		return pb_fail(dev->pb, n < 0 ? -errno : -EIO,
-			       "cannot %s the configuration space of %s",
-			       write ? "write" : "read", dev->address);
+			       "cannot %s the configuration space of %s", write ? "write" : "read",
+			       dev->address);
 	*value = le16toh(le);
 	return 0;
 }

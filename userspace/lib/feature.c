@@ -18,8 +18,7 @@ bool pb_feature_probe(int device_fd, uint32_t feature, uint32_t op)
 }
 
 /* The header ends in a flexible array, hence no struct that holds both. */
-static int feature_set(int device_fd, uint32_t feature, const void *data,
-		       size_t size)
+static int feature_set(int device_fd, uint32_t feature, const void *data, size_t size)
 {
 	_Alignas(8) unsigned char buf[sizeof(struct vfio_device_feature) + 16];
 	struct vfio_device_feature *header = (void *)buf;
@@ -31,20 +30,18 @@ static int feature_set(int device_fd, uint32_t feature, const void *data,
 	return ioctl(device_fd, VFIO_DEVICE_FEATURE, header) < 0 ? -errno : 0;
 }
 
-int pb_feature_export(int device_fd, unsigned int bar,
-		      const struct peerbar_range *ranges, size_t nr_ranges,
-		      int open_flags)
+int pb_feature_export(int device_fd, unsigned int bar, const struct peerbar_range *ranges,
+		      size_t nr_ranges, int open_flags)
 {
 	PB_AUTO_FREE struct vfio_device_feature *header = NULL;
 	struct pb_vfio_dma_buf *export;
 	size_t size;
 	int fd;
 
-	if (nr_ranges > (UINT32_MAX - sizeof(*header) - sizeof(*export)) /
-				sizeof(export->ranges[0]))
+	if (nr_ranges >
+	    (UINT32_MAX - sizeof(*header) - sizeof(*export)) / sizeof(export->ranges[0]))
 		return -E2BIG;
-	size = sizeof(*header) + sizeof(*export) +
-	       nr_ranges * sizeof(export->ranges[0]);
+	size = sizeof(*header) + sizeof(*export) + nr_ranges * sizeof(export->ranges[0]);
 	header = calloc(1, size);
 	if (!header)
 		return -ENOMEM;
@@ -64,17 +61,14 @@ int pb_feature_export(int device_fd, unsigned int bar,
 
 int pb_feature_revoke(int device_fd, int dmabuf_fd)
 {
-	struct pb_vfio_dma_buf_revoke revoke = { .dmabuf_fd = dmabuf_fd };
+	struct pb_vfio_dma_buf_revoke revoke = {.dmabuf_fd = dmabuf_fd};
 
-	return feature_set(device_fd, PB_FEATURE_DMA_BUF_REVOKE, &revoke,
-			   sizeof(revoke));
+	return feature_set(device_fd, PB_FEATURE_DMA_BUF_REVOKE, &revoke, sizeof(revoke));
 }
 
 int pb_feature_memattr(int device_fd, int dmabuf_fd, uint32_t memattr)
 {
-	struct pb_vfio_dma_buf_memattr set = { .dmabuf_fd = dmabuf_fd,
-					       .memattr = memattr };
+	struct pb_vfio_dma_buf_memattr set = {.dmabuf_fd = dmabuf_fd, .memattr = memattr};
 
-	return feature_set(device_fd, PB_FEATURE_DMA_BUF_MEMATTR, &set,
-			   sizeof(set));
+	return feature_set(device_fd, PB_FEATURE_DMA_BUF_MEMATTR, &set, sizeof(set));
 }

@@ -16,9 +16,8 @@
 bool pb_feature_probe(int device_fd, uint32_t feature, uint32_t op);
 
 /* A new dma-buf descriptor over @ranges of a BAR. */
-int pb_feature_export(int device_fd, unsigned int bar,
-		      const struct peerbar_range *ranges, size_t nr_ranges,
-		      int open_flags);
+int pb_feature_export(int device_fd, unsigned int bar, const struct peerbar_range *ranges,
+		      size_t nr_ranges, int open_flags);
 int pb_feature_revoke(int device_fd, int dmabuf_fd);
 int pb_feature_memattr(int device_fd, int dmabuf_fd, uint32_t memattr);
 

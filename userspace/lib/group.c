@@ -22,8 +22,7 @@ static void group_path(const struct pb_site *site, char *path, size_t size)
 	snprintf(path, size, "vfio/%d", site->group);
 }
 
-static int group_usable(struct peerbar *pb, const struct pb_site *site,
-			const char **why)
+static int group_usable(struct peerbar *pb, const struct pb_site *site, const char **why)
 {
 	char path[32];
 
@@ -32,8 +31,7 @@ static int group_usable(struct peerbar *pb, const struct pb_site *site,
 		return -EOPNOTSUPP;
 	}
 	group_path(site, path, sizeof(path));
-	if (!pb_exists_at(pb->dev_fd, "vfio/vfio") ||
-	    !pb_exists_at(pb->dev_fd, path)) {
+	if (!pb_exists_at(pb->dev_fd, "vfio/vfio") || !pb_exists_at(pb->dev_fd, path)) {
 		*why = "vfio has no node for its group (needs CONFIG_VFIO_GROUP and CONFIG_VFIO_CONTAINER)";
 		return -EOPNOTSUPP;
 	}
@@ -54,34 +52,33 @@ static int open_container(struct peerbar *pb)
 		return pb_fail(pb, -errno, "cannot open /dev/vfio/vfio");
 	if (ioctl(fd, VFIO_GET_API_VERSION) != VFIO_API_VERSION ||
 	    ioctl(fd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0)
-		return pb_fail(pb, -EOPNOTSUPP,
-			       "vfio has no IOMMU of type 1 version 2 (try: modprobe vfio_iommu_type1)");
+		return pb_fail(
+			pb, -EOPNOTSUPP,
+			"vfio has no IOMMU of type 1 version 2 (try: modprobe vfio_iommu_type1)");
 	return pb_take_fd(&fd);
 }
 
 static int open_group(struct peerbar *pb, const struct pb_site *site)
 {
-	struct vfio_group_status status = { .argsz = sizeof(status) };
+	struct vfio_group_status status = {.argsz = sizeof(status)};
 	PB_AUTO_CLOSE int fd = -1;
 	char path[32];
 
 	group_path(site, path, sizeof(path));
 	fd = openat(pb->dev_fd, path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return pb_fail(pb, -errno, "cannot open /dev/%s of %s", path,
-			       site->address);
+		return pb_fail(pb, -errno, "cannot open /dev/%s of %s", path, site->address);
 	if (ioctl(fd, VFIO_GROUP_GET_STATUS, &status))
-		return pb_fail(pb, -errno, "cannot ask for the state of /dev/%s",
-			       path);
+		return pb_fail(pb, -errno, "cannot ask for the state of /dev/%s", path);
 	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-		return pb_fail(pb, -EBUSY,
-			       "cannot take %s: another device of its IOMMU group %d has a driver of the kernel; bind all of them to vfio-pci",
-			       site->address, site->group);
+		return pb_fail(
+			pb, -EBUSY,
+			"cannot take %s: another device of its IOMMU group %d has a driver of the kernel; bind all of them to vfio-pci",
+			site->address, site->group);
 	return pb_take_fd(&fd);
 }
 
-static int group_space_init(struct peerbar *pb, const struct pb_site *site,
-			    struct pb_space *space)
+static int group_space_init(struct peerbar *pb, const struct pb_site *site, struct pb_space *space)
 {
 	PB_AUTO_CLOSE int container = open_container(pb);
 	PB_AUTO_CLOSE int group = -1;
@@ -92,12 +89,10 @@ static int group_space_init(struct peerbar *pb, const struct pb_site *site,
 	if (group < 0)
 		return group;
 	if (ioctl(group, VFIO_GROUP_SET_CONTAINER, &container))
-		return pb_fail(pb, -errno,
-			       "cannot put IOMMU group %d into a container",
+		return pb_fail(pb, -errno, "cannot put IOMMU group %d into a container",
 			       site->group);
 	if (ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
-		return pb_fail(pb, -errno,
-			       "cannot give the container of IOMMU group %d an IOMMU",
+		return pb_fail(pb, -errno, "cannot give the container of IOMMU group %d an IOMMU",
 			       site->group);
 	space->container_fd = pb_take_fd(&container);
 	space->group_fd = pb_take_fd(&group);
@@ -110,16 +105,15 @@ static void group_space_exit(struct peerbar *pb, struct pb_space *space)
 	pb_close_fd(space->container_fd);
 }
 
-static int group_device_open(struct peerbar *pb, const struct pb_site *site,
-			     struct pb_space *space)
+static int group_device_open(struct peerbar *pb, const struct pb_site *site, struct pb_space *space)
 {
 	int fd;
 
 	/* vfio makes it O_CLOEXEC (vfio_device_open_file()). */
 	fd = ioctl(space->group_fd, VFIO_GROUP_GET_DEVICE_FD, site->address);
 	if (fd < 0)
-		return pb_fail(pb, -errno, "cannot get %s out of IOMMU group %d",
-			       site->address, site->group);
+		return pb_fail(pb, -errno, "cannot get %s out of IOMMU group %d", site->address,
+			       site->group);
 	return fd;
 }
 

@@ -17,8 +17,7 @@ static void cdev_path(const struct pb_site *site, char *path, size_t size)
 	snprintf(path, size, "vfio/devices/%s", site->cdev);
 }
 
-static int iommufd_usable(struct peerbar *pb, const struct pb_site *site,
-			  const char **why)
+static int iommufd_usable(struct peerbar *pb, const struct pb_site *site, const char **why)
 {
 	char path[64];
 
@@ -56,15 +55,14 @@ static int open_iommufd(struct peerbar *pb)
 static int iommufd_space_init(struct peerbar *pb, const struct pb_site *site,
 			      struct pb_space *space)
 {
-	struct pb_iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	struct pb_iommu_ioas_alloc alloc = {.size = sizeof(alloc)};
 	int ret;
 
 	ret = open_iommufd(pb);
 	if (ret)
 		return ret;
 	if (ioctl(pb->iommufd, PB_IOMMU_IOAS_ALLOC, &alloc))
-		return pb_fail(pb, -errno,
-			       "cannot make an IOMMU address space for %s",
+		return pb_fail(pb, -errno, "cannot make an IOMMU address space for %s",
 			       site->address);
 	space->ioas_id = alloc.out_ioas_id;
 	return 0;
@@ -72,33 +70,31 @@ static int iommufd_space_init(struct peerbar *pb, const struct pb_site *site,
 
 static void iommufd_space_exit(struct peerbar *pb, struct pb_space *space)
 {
-	struct pb_iommu_destroy destroy = { .size = sizeof(destroy),
-					    .id = space->ioas_id };
+	struct pb_iommu_destroy destroy = {.size = sizeof(destroy), .id = space->ioas_id};
 
 	if (ioctl(pb->iommufd, PB_IOMMU_DESTROY, &destroy))
-		pb_fail(pb, -errno, "cannot destroy IOMMU address space %u",
-			space->ioas_id);
+		pb_fail(pb, -errno, "cannot destroy IOMMU address space %u", space->ioas_id);
 }
 
 static int bind_device(struct peerbar *pb, const struct pb_site *site, int fd)
 {
-	struct pb_vfio_bind_iommufd bind = { .argsz = sizeof(bind),
-					     .iommufd = pb->iommufd };
+	struct pb_vfio_bind_iommufd bind = {.argsz = sizeof(bind), .iommufd = pb->iommufd};
 
 	if (!ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind))
 		return 0;
 	if (errno == EBUSY || errno == EINVAL)
-		return pb_fail(pb, -EBUSY,
-			       "cannot take %s: it is open elsewhere, or a device of its IOMMU group %d has a driver of the kernel",
-			       site->address, site->group);
+		return pb_fail(
+			pb, -EBUSY,
+			"cannot take %s: it is open elsewhere, or a device of its IOMMU group %d has a driver of the kernel",
+			site->address, site->group);
 	return pb_fail(pb, -errno, "cannot bind %s to iommufd", site->address);
 }
 
 static int iommufd_device_open(struct peerbar *pb, const struct pb_site *site,
 			       struct pb_space *space)
 {
-	struct pb_vfio_attach_iommufd_pt attach = { .argsz = sizeof(attach),
-						    .pt_id = space->ioas_id };
+	struct pb_vfio_attach_iommufd_pt attach = {.argsz = sizeof(attach),
+						   .pt_id = space->ioas_id};
 	PB_AUTO_CLOSE int fd = -1;
 	char path[64];
 	int ret;
@@ -106,28 +102,24 @@ static int iommufd_device_open(struct peerbar *pb, const struct pb_site *site,
 	cdev_path(site, path, sizeof(path));
 	fd = openat(pb->dev_fd, path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return pb_fail(pb, -errno, "cannot open /dev/%s of %s", path,
-			       site->address);
+		return pb_fail(pb, -errno, "cannot open /dev/%s of %s", path, site->address);
 	ret = bind_device(pb, site, fd);
 	if (ret)
 		return ret;
 	if (ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach))
-		return pb_fail(pb, -errno,
-			       "cannot attach %s to its IOMMU address space",
+		return pb_fail(pb, -errno, "cannot attach %s to its IOMMU address space",
 			       site->address);
 	return pb_take_fd(&fd);
 }
 
 /* The kernel's range is ours, so that it can write into the array. */
-_Static_assert(sizeof(struct pb_iova_range) ==
-		       sizeof(struct pb_iommu_iova_range),
+_Static_assert(sizeof(struct pb_iova_range) == sizeof(struct pb_iommu_iova_range),
 	       "struct pb_iova_range must match struct iommu_iova_range");
 
 static int iommufd_iova_ranges(struct peerbar *pb, struct pb_space *space,
 			       struct pb_iova_range **out, size_t *count)
 {
-	struct pb_iommu_ioas_iova_ranges cmd = { .size = sizeof(cmd),
-						 .ioas_id = space->ioas_id };
+	struct pb_iommu_ioas_iova_ranges cmd = {.size = sizeof(cmd), .ioas_id = space->ioas_id};
 	PB_AUTO_FREE struct pb_iova_range *ranges = NULL;
 	int ret;
 
@@ -144,17 +136,15 @@ static int iommufd_iova_ranges(struct peerbar *pb, struct pb_space *space,
 		ret = ioctl(pb->iommufd, PB_IOMMU_IOAS_IOVA_RANGES, &cmd);
 	} while (ret && errno == EMSGSIZE);
 	if (ret)
-		return pb_fail(pb, -errno,
-			       "cannot ask the IOMMU which addresses it can use");
+		return pb_fail(pb, -errno, "cannot ask the IOMMU which addresses it can use");
 	*out = ranges;
 	*count = cmd.num_iovas;
 	ranges = NULL;
 	return 0;
 }
 
-static int iommufd_map_dmabuf(struct peerbar *pb, struct pb_space *space,
-			      int fd, uint64_t offset, uint64_t length,
-			      uint64_t iova, bool writable)
+static int iommufd_map_dmabuf(struct peerbar *pb, struct pb_space *space, int fd, uint64_t offset,
+			      uint64_t length, uint64_t iova, bool writable)
 {
 	struct pb_iommu_ioas_map_file map = {
 		.size = sizeof(map),
@@ -178,8 +168,7 @@ static int iommufd_map_dmabuf(struct peerbar *pb, struct pb_space *space,
 	return -errno;
 }
 
-static int iommufd_unmap(struct peerbar *pb, struct pb_space *space,
-			 uint64_t iova, uint64_t length)
+static int iommufd_unmap(struct peerbar *pb, struct pb_space *space, uint64_t iova, uint64_t length)
 {
 	struct pb_iommu_ioas_unmap unmap = {
 		.size = sizeof(unmap),

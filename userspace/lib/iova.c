@@ -14,12 +14,11 @@
 
 /* Finding an address -------------------------------------------------------- */
 
-static const struct peerbar_iova_map *
-overlapping(const struct peerbar_iova_map *maps, uint64_t iova, uint64_t length)
+static const struct peerbar_iova_map *overlapping(const struct peerbar_iova_map *maps,
+						  uint64_t iova, uint64_t length)
 {
 	for (; maps; maps = maps->next) {
-		if (iova <= maps->iova + (maps->length - 1) &&
-		    maps->iova <= iova + (length - 1))
+		if (iova <= maps->iova + (maps->length - 1) && maps->iova <= iova + (length - 1))
 			return maps;
 	}
 	return NULL;
@@ -31,8 +30,7 @@ static bool fits(uint64_t iova, uint64_t length, uint64_t last)
 	return iova <= last && length - 1 <= last - iova;
 }
 
-static bool find_in_range(const struct pb_iova_range *range,
-			  const struct peerbar_iova_map *maps,
+static bool find_in_range(const struct pb_iova_range *range, const struct peerbar_iova_map *maps,
 			  const struct pb_iova_request *request, uint64_t *iova)
 {
 	const struct peerbar_iova_map *taken;
@@ -57,8 +55,8 @@ static bool find_in_range(const struct pb_iova_range *range,
 }
 
 int pb_iova_find(const struct pb_iova_range *ranges, size_t nr_ranges,
-		 const struct peerbar_iova_map *maps,
-		 const struct pb_iova_request *request, uint64_t *iova)
+		 const struct peerbar_iova_map *maps, const struct pb_iova_request *request,
+		 uint64_t *iova)
 {
 	for (size_t i = 0; i < nr_ranges; i++) {
 		if (find_in_range(&ranges[i], maps, request, iova))
@@ -68,14 +66,13 @@ int pb_iova_find(const struct pb_iova_range *ranges, size_t nr_ranges,
 }
 
 int pb_iova_check(const struct pb_iova_range *ranges, size_t nr_ranges,
-		  const struct peerbar_iova_map *maps,
-		  const struct pb_iova_request *request, uint64_t iova)
+		  const struct peerbar_iova_map *maps, const struct pb_iova_request *request,
+		  uint64_t iova)
 {
 	if (request->limit && !fits(iova, request->length, request->limit - 1))
 		return -ERANGE;
 	for (size_t i = 0; i < nr_ranges; i++) {
-		if (iova < ranges[i].start ||
-		    !fits(iova, request->length, ranges[i].last))
+		if (iova < ranges[i].start || !fits(iova, request->length, ranges[i].last))
 			continue;
 		return overlapping(maps, iova, request->length) ? -EEXIST : 0;
 	}
@@ -91,8 +88,7 @@ static int check_iova_options(const struct peerbar_iova_options *options)
 	if (!options)
 		return 0;
 	ret = pb_check_options(options, options->size,
-			       PB_OFFSETOFEND(struct peerbar_iova_options,
-					      iova_limit),
+			       PB_OFFSETOFEND(struct peerbar_iova_options, iova_limit),
 			       sizeof(*options));
 	if (ret)
 		return ret;
@@ -101,8 +97,7 @@ static int check_iova_options(const struct peerbar_iova_options *options)
 	return 0;
 }
 
-static int choose_iova(struct peerbar_device *dev,
-		       const struct peerbar_iova_options *options,
+static int choose_iova(struct peerbar_device *dev, const struct peerbar_iova_options *options,
 		       struct pb_iova_request *request, uint64_t *iova)
 {
 	PB_AUTO_FREE struct pb_iova_range *ranges = NULL;
@@ -115,15 +110,13 @@ static int choose_iova(struct peerbar_device *dev,
 		return ret;
 	if (options && options->fixed) {
 		*iova = options->iova;
-		return pb_iova_check(ranges, nr_ranges, space->maps, request,
-				     *iova);
+		return pb_iova_check(ranges, nr_ranges, space->maps, request, *iova);
 	}
 	ret = pb_iova_find(ranges, nr_ranges, space->maps, request, iova);
 	if (ret) {
 		/* Smaller IOMMU pages, but in a smaller hole. */
 		request->align = pb_page_size();
-		ret = pb_iova_find(ranges, nr_ranges, space->maps, request,
-				   iova);
+		ret = pb_iova_find(ranges, nr_ranges, space->maps, request, iova);
 	}
 	return ret;
 }
@@ -147,18 +140,16 @@ static const char *iova_advice(int err)
 }
 
 /* The space is shared by the devices of a group: under the context's lock. */
-static int map_locked(struct peerbar_iova_map *map, int fd, uint64_t offset,
-		      bool writable, const struct peerbar_iova_options *options,
-		      struct pb_iova_request *request)
+static int map_locked(struct peerbar_iova_map *map, int fd, uint64_t offset, bool writable,
+		      const struct peerbar_iova_options *options, struct pb_iova_request *request)
 {
 	struct peerbar_device *dev = map->dev;
 	int ret;
 
 	ret = choose_iova(dev, options, request, &map->iova);
 	if (!ret)
-		ret = dev->backend->map_dmabuf(dev->pb, dev->space, fd, offset,
-					       map->length, map->iova,
-					       writable);
+		ret = dev->backend->map_dmabuf(dev->pb, dev->space, fd, offset, map->length,
+					       map->iova, writable);
 	if (ret)
 		return ret;
 	map->next = dev->space->maps;
@@ -166,9 +157,8 @@ static int map_locked(struct peerbar_iova_map *map, int fd, uint64_t offset,
 	return 0;
 }
 
-int pb_iova_map_fd(struct peerbar_device *dev, int fd, uint64_t offset,
-		   bool writable, const struct peerbar_iova_options *options,
-		   struct pb_iova_request *request,
+int pb_iova_map_fd(struct peerbar_device *dev, int fd, uint64_t offset, bool writable,
+		   const struct peerbar_iova_options *options, struct pb_iova_request *request,
 		   struct peerbar_iova_map **out)
 {
 	struct peerbar_iova_map *map;
@@ -190,9 +180,8 @@ int pb_iova_map_fd(struct peerbar_device *dev, int fd, uint64_t offset,
 	return 0;
 }
 
-static int check_iova_map(struct peerbar_device *dev,
-			  const struct peerbar_buffer *buf, uint64_t offset,
-			  uint64_t length,
+static int check_iova_map(struct peerbar_device *dev, const struct peerbar_buffer *buf,
+			  uint64_t offset, uint64_t length,
 			  const struct peerbar_iova_options *options)
 {
 	const char *why;
@@ -203,19 +192,18 @@ static int check_iova_map(struct peerbar_device *dev,
 		return pb_fail(dev->pb, ret, "bad options for a DMA mapping");
 	ret = pb_buffer_check_slice(buf, offset, length, &why);
 	if (ret)
-		return pb_fail(dev->pb, ret,
-			       "cannot map this slice of the buffer for %s: %s",
+		return pb_fail(dev->pb, ret, "cannot map this slice of the buffer for %s: %s",
 			       dev->address, why);
 	if (!dev->backend->map_dmabuf)
-		return pb_fail(dev->pb, -EOPNOTSUPP,
-			       "cannot map a buffer for %s: its vfio backend, %s, could not take it back on revoke; iommufd can",
-			       dev->address, dev->backend->name);
+		return pb_fail(
+			dev->pb, -EOPNOTSUPP,
+			"cannot map a buffer for %s: its vfio backend, %s, could not take it back on revoke; iommufd can",
+			dev->address, dev->backend->name);
 	return 0;
 }
 
-int peerbar_iova_map(struct peerbar_device *dev, struct peerbar_buffer *buf,
-		     uint64_t offset, uint64_t length,
-		     const struct peerbar_iova_options *options,
+int peerbar_iova_map(struct peerbar_device *dev, struct peerbar_buffer *buf, uint64_t offset,
+		     uint64_t length, const struct peerbar_iova_options *options,
 		     struct peerbar_iova_map **out)
 {
 	struct pb_iova_request request = {
@@ -231,8 +219,7 @@ int peerbar_iova_map(struct peerbar_device *dev, struct peerbar_buffer *buf,
 		return ret;
 	request.align = pb_huge_align(length, pb_page_size());
 	request.congruence = pb_buffer_congruence(buf, offset);
-	ret = pb_iova_map_fd(dev, buf->fd, offset, !buf->read_only, options,
-			     &request, out);
+	ret = pb_iova_map_fd(dev, buf->fd, offset, !buf->read_only, options, &request, out);
 	if (ret)
 		return pb_fail(dev->pb, ret,
 			       "cannot map %" PRIu64 " bytes of the buffer for DMA by %s: %s",
@@ -267,8 +254,7 @@ void peerbar_iova_unmap(struct peerbar_iova_map *map)
 	unlink_map(dev->space, map);
 	pthread_mutex_unlock(&dev->pb->lock);
 	if (ret)
-		pb_fail(dev->pb, ret,
-			"cannot take %s's DMA mapping at %#" PRIx64 " away",
+		pb_fail(dev->pb, ret, "cannot take %s's DMA mapping at %#" PRIx64 " away",
 			dev->address, map->iova);
 	free(map);
 }

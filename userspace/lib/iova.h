@@ -27,18 +27,17 @@ struct pb_iova_request {
  * none.
  */
 int pb_iova_find(const struct pb_iova_range *ranges, size_t nr_ranges,
-		 const struct peerbar_iova_map *maps,
-		 const struct pb_iova_request *request, uint64_t *iova);
+		 const struct peerbar_iova_map *maps, const struct pb_iova_request *request,
+		 uint64_t *iova);
 
 /* 0, -EEXIST something is mapped there, -ERANGE the IOMMU has no such address. */
 int pb_iova_check(const struct pb_iova_range *ranges, size_t nr_ranges,
-		  const struct peerbar_iova_map *maps,
-		  const struct pb_iova_request *request, uint64_t iova);
+		  const struct peerbar_iova_map *maps, const struct pb_iova_request *request,
+		  uint64_t iova);
 
 /* Maps a dma-buf's [@offset, @offset + request->length); logs nothing. */
-int pb_iova_map_fd(struct peerbar_device *dev, int fd, uint64_t offset,
-		   bool writable, const struct peerbar_iova_options *options,
-		   struct pb_iova_request *request,
+int pb_iova_map_fd(struct peerbar_device *dev, int fd, uint64_t offset, bool writable,
+		   const struct peerbar_iova_options *options, struct pb_iova_request *request,
 		   struct peerbar_iova_map **out);
 
 #endif /* PB_IOVA_H */

@@ -8,8 +8,7 @@
 /* A longer message is cut, never split: one call is one message. */
 #define MESSAGE_MAX 512
 
-void pb_log(struct peerbar *pb, enum peerbar_log_level level,
-	    const char *format, ...)
+void pb_log(struct peerbar *pb, enum peerbar_log_level level, const char *format, ...)
 {
 	char message[MESSAGE_MAX];
 	int saved = errno;

@@ -35,25 +35,23 @@ static void *congruent_hint(size_t length, uint64_t congruence, uint64_t align)
 
 	if (area_length < length)
 		return NULL;
-	area = mmap(NULL, area_length, PROT_NONE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	area = mmap(NULL, area_length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		    0);
 	if (area == MAP_FAILED)
 		return NULL;
 	munmap(area, area_length);
-	return (void *)(uintptr_t)pb_congruent_up((uintptr_t)area, congruence,
-						  align);
+	return (void *)(uintptr_t)pb_congruent_up((uintptr_t)area, congruence, align);
 }
 
-static void *map_shared(void *hint, int fd, uint64_t offset, size_t length,
-			int prot)
+static void *map_shared(void *hint, int fd, uint64_t offset, size_t length, int prot)
 {
 	void *map = mmap(hint, length, prot, MAP_SHARED, fd, (off_t)offset);
 
 	return map == MAP_FAILED ? NULL : map;
 }
 
-void *pb_map_congruent(int fd, uint64_t offset, size_t length, int prot,
-		       uint64_t congruence, uint64_t align)
+void *pb_map_congruent(int fd, uint64_t offset, size_t length, int prot, uint64_t congruence,
+		       uint64_t align)
 {
 	/* Other threads may be faster at taking the address: a few times. */
 	for (int tries = 0; tries < 4 && align > pb_page_size(); tries++) {
@@ -78,17 +76,19 @@ static int map_failed(struct peerbar_buffer *buf, int err)
 	switch (-err) {
 	case EINVAL:
 		/* The slice was checked: it is the exporter that has no mmap. */
-		return pb_fail(pb, -EOPNOTSUPP,
-			       "cannot map the buffer: its exporter has no mmap (vfio-pci has with the peerbar series)");
+		return pb_fail(
+			pb, -EOPNOTSUPP,
+			"cannot map the buffer: its exporter has no mmap (vfio-pci has with the peerbar series)");
 	case ENODEV:
-		return pb_fail(pb, err,
-			       "cannot map the buffer: it is or was revoked, or its device is gone");
+		return pb_fail(
+			pb, err,
+			"cannot map the buffer: it is or was revoked, or its device is gone");
 	case EBUSY:
-		return pb_fail(pb, err,
-			       "cannot map the buffer: some of its pages are in use with another memory type");
+		return pb_fail(
+			pb, err,
+			"cannot map the buffer: some of its pages are in use with another memory type");
 	case EACCES:
-		return pb_fail(pb, err,
-			       "cannot map the buffer for writing: it is read-only");
+		return pb_fail(pb, err, "cannot map the buffer for writing: it is read-only");
 	default:
 		return pb_fail(pb, err, "cannot map the buffer");
 	}
@@ -99,14 +99,12 @@ static int check_map_options(const struct peerbar_map_options *options)
 	if (!options)
 		return 0;
 	return pb_check_options(options, options->size,
-				PB_OFFSETOFEND(struct peerbar_map_options,
-					       read_only),
+				PB_OFFSETOFEND(struct peerbar_map_options, read_only),
 				sizeof(*options));
 }
 
 int peerbar_map(struct peerbar_buffer *buf, uint64_t offset, size_t length,
-		const struct peerbar_map_options *options,
-		struct peerbar_mapping **out)
+		const struct peerbar_map_options *options, struct peerbar_mapping **out)
 {
 	struct peerbar_mapping *map;
 	const char *why;
@@ -119,18 +117,16 @@ int peerbar_map(struct peerbar_buffer *buf, uint64_t offset, size_t length,
 		return pb_fail(buf->pb, ret, "bad options for a mapping");
 	ret = pb_buffer_check_slice(buf, offset, length, &why);
 	if (ret)
-		return pb_fail(buf->pb, ret,
-			       "cannot map this slice of the buffer: %s", why);
-	prot = options && options->read_only ? PROT_READ :
-					       PROT_READ | PROT_WRITE;
+		return pb_fail(buf->pb, ret, "cannot map this slice of the buffer: %s", why);
+	prot = options && options->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
 
 	map = calloc(1, sizeof(*map));
 	if (!map)
 		return -ENOMEM;
 	map->length = length;
-	map->addr = pb_map_congruent(buf->fd, offset, length, prot,
-				     pb_buffer_congruence(buf, offset),
-				     pb_huge_align(length, pb_page_size()));
+	map->addr =
+		pb_map_congruent(buf->fd, offset, length, prot, pb_buffer_congruence(buf, offset),
+				 pb_huge_align(length, pb_page_size()));
 	if (!map->addr) {
 		ret = -errno;
 		free(map);

@@ -15,7 +15,7 @@ uint64_t pb_huge_align(uint64_t length, uint64_t page);
  * mmap()s @fd, shared, at an address congruent with @congruence modulo @align
  * (a power of two, at least a page). NULL with errno set on failure.
  */
-void *pb_map_congruent(int fd, uint64_t offset, size_t length, int prot,
-		       uint64_t congruence, uint64_t align);
+void *pb_map_congruent(int fd, uint64_t offset, size_t length, int prot, uint64_t congruence,
+		       uint64_t align);
 
 #endif /* PB_MAPPING_H */

@@ -25,10 +25,8 @@ enum {
  * the lower one twice, and then no entry has the PAT bit set.
  */
 static const enum peerbar_memtype linux_pat[8] = {
-	PEERBAR_MEMTYPE_WB, PEERBAR_MEMTYPE_WC,
-	PEERBAR_MEMTYPE_UC_MINUS, PEERBAR_MEMTYPE_UC,
-	PEERBAR_MEMTYPE_WB, PEERBAR_MEMTYPE_WP,
-	PEERBAR_MEMTYPE_UC_MINUS, PEERBAR_MEMTYPE_WT,
+	PEERBAR_MEMTYPE_WB, PEERBAR_MEMTYPE_WC, PEERBAR_MEMTYPE_UC_MINUS, PEERBAR_MEMTYPE_UC,
+	PEERBAR_MEMTYPE_WB, PEERBAR_MEMTYPE_WP, PEERBAR_MEMTYPE_UC_MINUS, PEERBAR_MEMTYPE_WT,
 };
 
 static unsigned int parse_bits(const char *flags)
@@ -37,9 +35,8 @@ static unsigned int parse_bits(const char *flags)
 		const char *word;
 		unsigned int bit;
 	} words[] = {
-		{ "RW", BIT_PRESENT }, { "ro", BIT_PRESENT },
-		{ "PWT", BIT_PWT },    { "PCD", BIT_PCD },
-		{ "PAT", BIT_PAT },
+		{"RW", BIT_PRESENT}, {"ro", BIT_PRESENT}, {"PWT", BIT_PWT},
+		{"PCD", BIT_PCD},    {"PAT", BIT_PAT},
 	};
 	unsigned int bits = 0;
 
@@ -58,13 +55,11 @@ static unsigned int parse_bits(const char *flags)
 }
 
 /* "0xSTART-0xEND   SIZE flags... level", END not included. */
-static bool parse_line(const char *line, uint64_t *start, uint64_t *end,
-		       unsigned int *bits)
+static bool parse_line(const char *line, uint64_t *start, uint64_t *end, unsigned int *bits)
 {
 	int used = 0;
 
-	if (sscanf(line, "0x%" SCNx64 "-0x%" SCNx64 " %*s %n", start, end,
-		   &used) != 2 || !used)
+	if (sscanf(line, "0x%" SCNx64 "-0x%" SCNx64 " %*s %n", start, end, &used) != 2 || !used)
 		return false;
 	*bits = parse_bits(line + used);
 	return true;
@@ -120,12 +115,9 @@ int peerbar_memtype_of(const volatile void *addr, enum peerbar_memtype *out)
 const char *peerbar_memtype_name(enum peerbar_memtype type)
 {
 	static const char *const names[] = {
-		[PEERBAR_MEMTYPE_WB] = "WB",
-		[PEERBAR_MEMTYPE_WC] = "WC",
-		[PEERBAR_MEMTYPE_UC_MINUS] = "UC-",
-		[PEERBAR_MEMTYPE_UC] = "UC",
-		[PEERBAR_MEMTYPE_WT] = "WT",
-		[PEERBAR_MEMTYPE_WP] = "WP",
+		[PEERBAR_MEMTYPE_WB] = "WB",	    [PEERBAR_MEMTYPE_WC] = "WC",
+		[PEERBAR_MEMTYPE_UC_MINUS] = "UC-", [PEERBAR_MEMTYPE_UC] = "UC",
+		[PEERBAR_MEMTYPE_WT] = "WT",	    [PEERBAR_MEMTYPE_WP] = "WP",
 	};
 
 	if ((unsigned int)type >= PB_ARRAY_SIZE(names))

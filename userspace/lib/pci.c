@@ -11,10 +11,10 @@
 #include "util.h"
 
 /* From include/linux/ioport.h; sysfs prints them, so they do not change. */
-#define IORESOURCE_IO 0x00000100
-#define IORESOURCE_MEM 0x00000200
+#define IORESOURCE_IO	    0x00000100
+#define IORESOURCE_MEM	    0x00000200
 #define IORESOURCE_PREFETCH 0x00002000
-#define IORESOURCE_MEM_64 0x00100000
+#define IORESOURCE_MEM_64   0x00100000
 
 #define PCI_DEVICES "bus/pci/devices"
 
@@ -30,8 +30,7 @@ int pb_pci_open_dir(struct peerbar *pb, const char *address)
 	return errno == ENOENT ? -ENODEV : -errno;
 }
 
-int pb_pci_parse_resources(const char *text,
-			   struct peerbar_bar_info bars[PEERBAR_NUM_BARS])
+int pb_pci_parse_resources(const char *text, struct peerbar_bar_info bars[PEERBAR_NUM_BARS])
 {
 	uint64_t start, end, flags;
 	int used;
@@ -39,8 +38,8 @@ int pb_pci_parse_resources(const char *text,
 	for (unsigned int i = 0; i < PEERBAR_NUM_BARS; i++, text += used) {
 		struct peerbar_bar_info *bar = &bars[i];
 
-		if (sscanf(text, "%" SCNx64 " %" SCNx64 " %" SCNx64 " %n",
-			   &start, &end, &flags, &used) != 3)
+		if (sscanf(text, "%" SCNx64 " %" SCNx64 " %" SCNx64 " %n", &start, &end, &flags,
+			   &used) != 3)
 			return -EIO;
 		memset(bar, 0, sizeof(*bar));
 		if (!flags || end < start || !end)
@@ -50,8 +49,7 @@ int pb_pci_parse_resources(const char *text,
 		bar->is_64bit = flags & IORESOURCE_MEM_64;
 		bar->is_prefetchable = flags & IORESOURCE_PREFETCH;
 		/* What the kernel allows once the device is opened may be less. */
-		bar->can_mmap = bar->is_memory &&
-				pb_is_aligned(start, pb_page_size()) &&
+		bar->can_mmap = bar->is_memory && pb_is_aligned(start, pb_page_size()) &&
 				bar->length >= pb_page_size();
 	}
 	return 0;
@@ -97,8 +95,7 @@ static int read_iommu_group(int dir)
 	return *end || end == name ? -1 : (int)group;
 }
 
-int pb_pci_read_info(int dir, const char *address,
-		     struct peerbar_device_info *out)
+int pb_pci_read_info(int dir, const char *address, struct peerbar_device_info *out)
 {
 	struct peerbar_device_info info = {};
 	int ret;
@@ -112,14 +109,12 @@ int pb_pci_read_info(int dir, const char *address,
 	pb_readlink_base_at(dir, "driver", info.driver, sizeof(info.driver));
 	info.iommu_group = read_iommu_group(dir);
 	/* Variant drivers have other names, but all of them register here. */
-	info.vfio_bound = !strcmp(info.driver, "vfio-pci") ||
-			  pb_exists_at(dir, "vfio-dev");
+	info.vfio_bound = !strcmp(info.driver, "vfio-pci") || pb_exists_at(dir, "vfio-dev");
 	*out = info;
 	return 0;
 }
 
-int peerbar_device_lookup(struct peerbar *pb, const char *address,
-			  struct peerbar_device_info *out)
+int peerbar_device_lookup(struct peerbar *pb, const char *address, struct peerbar_device_info *out)
 {
 	char name[PEERBAR_ADDRESS_MAX];
 	PB_AUTO_CLOSE int dir = -1;
@@ -129,16 +124,14 @@ int peerbar_device_lookup(struct peerbar *pb, const char *address,
 		return -EINVAL;
 	ret = pb_address_parse(address, name);
 	if (ret)
-		return pb_fail(pb, ret,
-			       "\"%s\" is no PCI address like 0000:01:00.0",
+		return pb_fail(pb, ret, "\"%s\" is no PCI address like 0000:01:00.0",
 			       address ? address : "(null)");
 	dir = pb_pci_open_dir(pb, name);
 	if (dir < 0)
 		return pb_fail(pb, dir, "no PCI device %s: see lspci -D", name);
 	ret = pb_pci_read_info(dir, name, out);
 	if (ret)
-		return pb_fail(pb, ret, "cannot read what sysfs has on %s",
-			       name);
+		return pb_fail(pb, ret, "cannot read what sysfs has on %s", name);
 	return 0;
 }
 
@@ -148,8 +141,7 @@ struct device_list {
 	size_t room;
 };
 
-static int list_add(struct device_list *list,
-		    const struct peerbar_device_info *info)
+static int list_add(struct device_list *list, const struct peerbar_device_info *info)
 {
 	if (list->count == list->room) {
 		size_t room = list->room ? 2 * list->room : 32;
@@ -164,8 +156,7 @@ static int list_add(struct device_list *list,
 	return 0;
 }
 
-static int list_add_device(struct peerbar *pb, struct device_list *list,
-			   const char *name)
+static int list_add_device(struct peerbar *pb, struct device_list *list, const char *name)
 {
 	char address[PEERBAR_ADDRESS_MAX];
 	struct peerbar_device_info info;
@@ -180,8 +171,7 @@ static int list_add_device(struct peerbar *pb, struct device_list *list,
 		return 0;
 	ret = pb_pci_read_info(dir, address, &info);
 	if (ret) {
-		pb_log(pb, PEERBAR_LOG_INFO,
-		       "leaving out %s: cannot read what sysfs has on it",
+		pb_log(pb, PEERBAR_LOG_INFO, "leaving out %s: cannot read what sysfs has on it",
 		       address);
 		return 0;
 	}
@@ -195,8 +185,7 @@ static int compare_infos(const void *a, const void *b)
 	return pb_address_compare(x->address, y->address);
 }
 
-int peerbar_list_devices(struct peerbar *pb, struct peerbar_device_info **out,
-			 size_t *count)
+int peerbar_list_devices(struct peerbar *pb, struct peerbar_device_info **out, size_t *count)
 {
 	PB_AUTO_CLOSEDIR DIR *dir = NULL;
 	struct device_list list = {};
@@ -207,8 +196,7 @@ int peerbar_list_devices(struct peerbar *pb, struct peerbar_device_info **out,
 		return -EINVAL;
 	dir = pb_opendir_at(pb->sys_fd, PCI_DEVICES);
 	if (!dir)
-		return pb_fail(pb, -errno,
-			       "cannot list PCI devices in sysfs " PCI_DEVICES);
+		return pb_fail(pb, -errno, "cannot list PCI devices in sysfs " PCI_DEVICES);
 	while (!ret && (entry = pb_readdir(dir)))
 		ret = list_add_device(pb, &list, entry->d_name);
 	if (!ret && errno)
@@ -218,8 +206,7 @@ int peerbar_list_devices(struct peerbar *pb, struct peerbar_device_info **out,
 		return pb_fail(pb, ret, "cannot list PCI devices");
 	}
 	if (list.count)
-		qsort(list.infos, list.count, sizeof(*list.infos),
-		      compare_infos);
+		qsort(list.infos, list.count, sizeof(*list.infos), compare_infos);
 	*out = list.infos;
 	*count = list.count;
 	return 0;

@@ -9,10 +9,8 @@ struct peerbar;
 /* Opens the sysfs directory of a device: a descriptor, or -ENODEV. */
 int pb_pci_open_dir(struct peerbar *pb, const char *address);
 /* The six BARs out of the text of a device's `resource` attribute. */
-int pb_pci_parse_resources(const char *text,
-			   struct peerbar_bar_info bars[PEERBAR_NUM_BARS]);
+int pb_pci_parse_resources(const char *text, struct peerbar_bar_info bars[PEERBAR_NUM_BARS]);
 /* Fills @out for the device whose directory is @dir. */
-int pb_pci_read_info(int dir, const char *address,
-		     struct peerbar_device_info *out);
+int pb_pci_read_info(int dir, const char *address, struct peerbar_device_info *out);
 
 #endif /* PB_PCI_H */

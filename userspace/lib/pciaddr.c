@@ -7,8 +7,8 @@
 #include "util.h"
 
 /* Reads @min to @max hex digits followed by @end, and steps over both. */
-static bool take_hex(const char **text, unsigned int min, unsigned int max,
-		     char end, unsigned long *value)
+static bool take_hex(const char **text, unsigned int min, unsigned int max, char end,
+		     unsigned long *value)
 {
 	const char *p = *text;
 	unsigned int digits = 0;
@@ -33,17 +33,15 @@ int pb_address_parse(const char *text, char out[PEERBAR_ADDRESS_MAX])
 	if (!text)
 		return -EINVAL;
 	colon = strchr(text, ':');
-	if (colon && strchr(colon + 1, ':') &&
-	    !take_hex(&text, 4, 8, ':', &domain))
+	if (colon && strchr(colon + 1, ':') && !take_hex(&text, 4, 8, ':', &domain))
 		return -EINVAL;
-	if (!take_hex(&text, 2, 2, ':', &bus) ||
-	    !take_hex(&text, 2, 2, '.', &device) ||
+	if (!take_hex(&text, 2, 2, ':', &bus) || !take_hex(&text, 2, 2, '.', &device) ||
 	    !take_hex(&text, 1, 1, '\0', &function))
 		return -EINVAL;
 	if (device > 0x1f || function > 7)
 		return -EINVAL;
-	snprintf(out, PEERBAR_ADDRESS_MAX, "%04lx:%02lx:%02lx.%lx",
-		 domain & 0xffffffff, bus & 0xff, device & 0x1f, function & 7);
+	snprintf(out, PEERBAR_ADDRESS_MAX, "%04lx:%02lx:%02lx.%lx", domain & 0xffffffff, bus & 0xff,
+		 device & 0x1f, function & 7);
 	return 0;
 }
 

@@ -6,26 +6,23 @@
 #include "buffer.h"
 #include "util.h"
 
-static int check_range(const struct peerbar_range *range, uint64_t bar_length,
-		       const char **why)
+static int check_range(const struct peerbar_range *range, uint64_t bar_length, const char **why)
 {
 	uint64_t page = pb_page_size();
 
 	if (!range->length)
 		*why = "a range has no length";
-	else if (!pb_is_aligned(range->offset, page) ||
-		 !pb_is_aligned(range->length, page))
+	else if (!pb_is_aligned(range->offset, page) || !pb_is_aligned(range->length, page))
 		*why = "a range is not made of whole pages";
-	else if (range->offset >= bar_length ||
-		 range->length > bar_length - range->offset)
+	else if (range->offset >= bar_length || range->length > bar_length - range->offset)
 		*why = "a range goes past the end of the BAR";
 	else
 		return 0;
 	return -EINVAL;
 }
 
-int pb_ranges_check(const struct peerbar_range *ranges, size_t nr_ranges,
-		    uint64_t bar_length, uint64_t *total, const char **why)
+int pb_ranges_check(const struct peerbar_range *ranges, size_t nr_ranges, uint64_t bar_length,
+		    uint64_t *total, const char **why)
 {
 	uint64_t sum = 0;
 	int ret;
@@ -47,8 +44,8 @@ int pb_ranges_check(const struct peerbar_range *ranges, size_t nr_ranges,
 	return 0;
 }
 
-int pb_buffer_check_slice(const struct peerbar_buffer *buf, uint64_t offset,
-			  uint64_t length, const char **why)
+int pb_buffer_check_slice(const struct peerbar_buffer *buf, uint64_t offset, uint64_t length,
+			  const char **why)
 {
 	uint64_t page = pb_page_size();
 

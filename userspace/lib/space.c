@@ -4,8 +4,7 @@
 #include "device.h"
 #include "util.h"
 
-static struct pb_space *find_space(struct peerbar *pb,
-				   const struct pb_backend *backend, int group)
+static struct pb_space *find_space(struct peerbar *pb, const struct pb_backend *backend, int group)
 {
 	struct pb_space *space;
 
@@ -46,15 +45,13 @@ static int new_space(struct peerbar *pb, const struct pb_backend *backend,
  * vfio refuses a second opener of a character device by itself, but hands out
  * a group's device any number of times.
  */
-static int check_not_open(const struct pb_space *space,
-			  const struct peerbar_device *dev)
+static int check_not_open(const struct pb_space *space, const struct peerbar_device *dev)
 {
 	const struct peerbar_device *other;
 
 	for (other = space->devices; other; other = other->next) {
 		if (!strcmp(other->address, dev->address))
-			return pb_fail(dev->pb, -EBUSY,
-				       "cannot open %s: this context has it open",
+			return pb_fail(dev->pb, -EBUSY, "cannot open %s: this context has it open",
 				       dev->address);
 	}
 	return 0;

@@ -88,8 +88,7 @@ int pb_readlink_base_at(int dir, const char *path, char *buf, size_t size)
 
 DIR *pb_opendir_at(int dir, const char *path)
 {
-	PB_AUTO_CLOSE int fd =
-		openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	PB_AUTO_CLOSE int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d;
 
 	if (fd < 0)
@@ -107,8 +106,7 @@ struct dirent *pb_readdir(DIR *dir)
 	do {
 		errno = 0;
 		entry = readdir(dir);
-	} while (entry && (!strcmp(entry->d_name, ".") ||
-			   !strcmp(entry->d_name, "..")));
+	} while (entry && (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")));
 	return entry;
 }
 

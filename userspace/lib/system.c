@@ -9,8 +9,7 @@
 #include "util.h"
 
 /* True if a whole word of a line of @path starting with @key is @word. */
-static bool file_line_has_word(int dir, const char *path, const char *key,
-			       const char *word)
+static bool file_line_has_word(int dir, const char *path, const char *key, const char *word)
 {
 	PB_AUTO_CLOSE int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	char *line = NULL, *save, *token;
@@ -54,8 +53,7 @@ static bool has_wc(struct peerbar *pb)
 {
 #if defined(__x86_64__) || defined(__i386__)
 	if (pb_exists_at(pb->sys_fd, "kernel/debug/x86"))
-		return pb_exists_at(pb->sys_fd,
-				    "kernel/debug/x86/pat_memtype_list");
+		return pb_exists_at(pb->sys_fd, "kernel/debug/x86/pat_memtype_list");
 	return file_line_has_word(pb->proc_fd, "cpuinfo", "flags", "pat");
 #else
 	return true;
@@ -64,7 +62,7 @@ static bool has_wc(struct peerbar *pb)
 
 int peerbar_system_caps(struct peerbar *pb, struct peerbar_system_caps *caps)
 {
-	struct peerbar_system_caps found = { .size = sizeof(found) };
+	struct peerbar_system_caps found = {.size = sizeof(found)};
 	struct utsname uts;
 
 	if (!pb || !caps)
@@ -73,18 +71,14 @@ int peerbar_system_caps(struct peerbar *pb, struct peerbar_system_caps *caps)
 		return pb_fail(pb, -errno, "cannot ask for the kernel release");
 	found.iommu = pb_dir_populated_at(pb->sys_fd, "class/iommu") ||
 		      pb_dir_populated_at(pb->sys_fd, "kernel/iommu_groups");
-	found.vfio_pci =
-		pb_exists_at(pb->sys_fd, "bus/pci/drivers/vfio-pci");
+	found.vfio_pci = pb_exists_at(pb->sys_fd, "bus/pci/drivers/vfio-pci");
 	found.vfio_group = pb_exists_at(pb->dev_fd, "vfio/vfio");
 	found.vfio_cdev = has_char_device(pb, "vfio-dev");
 	found.iommufd = pb_exists_at(pb->dev_fd, "iommu");
 	found.pat_wc = has_wc(pb);
-	found.ptdump = pb_exists_at(pb->sys_fd,
-				    "kernel/debug/page_tables/current_kernel");
-	snprintf(found.kernel_release, sizeof(found.kernel_release), "%.64s",
-		 uts.release);
+	found.ptdump = pb_exists_at(pb->sys_fd, "kernel/debug/page_tables/current_kernel");
+	snprintf(found.kernel_release, sizeof(found.kernel_release), "%.64s", uts.release);
 	return pb_fill_caps(caps, &found,
-			    PB_OFFSETOFEND(struct peerbar_system_caps,
-					   kernel_release),
+			    PB_OFFSETOFEND(struct peerbar_system_caps, kernel_release),
 			    sizeof(found));
 }

@@ -60,7 +60,7 @@ struct pb_vfio_dma_buf {
  * The series' two features. Their numbers stand here and nowhere else: they
  * lie outside the kernel's sequence until upstream assigns some.
  */
-#define PB_FEATURE_DMA_BUF_REVOKE 0x8000
+#define PB_FEATURE_DMA_BUF_REVOKE  0x8000
 #define PB_FEATURE_DMA_BUF_MEMATTR 0x8001
 
 struct pb_vfio_dma_buf_revoke {
@@ -113,8 +113,8 @@ struct pb_iommu_ioas_unmap {
 #define PB_IOMMU_IOAS_UNMAP _IO(PB_IOMMUFD_TYPE, 0x86)
 
 #define PB_IOMMU_MAP_FIXED_IOVA (1u << 0)
-#define PB_IOMMU_MAP_WRITEABLE (1u << 1)
-#define PB_IOMMU_MAP_READABLE (1u << 2)
+#define PB_IOMMU_MAP_WRITEABLE	(1u << 1)
+#define PB_IOMMU_MAP_READABLE	(1u << 2)
 
 struct pb_iommu_ioas_map_file {
 	__u32 size;

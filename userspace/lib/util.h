@@ -12,13 +12,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PB_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define PB_ARRAY_SIZE(a)	     (sizeof(a) / sizeof((a)[0]))
 #define PB_SIZEOF_FIELD(type, field) sizeof(((type *)0)->field)
-#define PB_OFFSETOFEND(type, field) \
-	(offsetof(type, field) + PB_SIZEOF_FIELD(type, field))
-#define PB_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define PB_STRING(x) PB_STRING_(x)
-#define PB_STRING_(x) #x
+#define PB_OFFSETOFEND(type, field)  (offsetof(type, field) + PB_SIZEOF_FIELD(type, field))
+#define PB_MIN(a, b)		     ((a) < (b) ? (a) : (b))
+#define PB_STRING(x)		     PB_STRING_(x)
+#define PB_STRING_(x)		     #x
 
 /* Closing on the way out must not hide the errno that made us leave. */
 static inline void pb_close_fd(int fd)
@@ -52,8 +51,8 @@ static inline void pb_cleanup_closedir(DIR **dir)
 	errno = saved;
 }
 
-#define PB_AUTO_CLOSE __attribute__((cleanup(pb_cleanup_close)))
-#define PB_AUTO_FREE __attribute__((cleanup(pb_cleanup_free)))
+#define PB_AUTO_CLOSE	 __attribute__((cleanup(pb_cleanup_close)))
+#define PB_AUTO_FREE	 __attribute__((cleanup(pb_cleanup_free)))
 #define PB_AUTO_CLOSEDIR __attribute__((cleanup(pb_cleanup_closedir)))
 
 /* Hands a descriptor over: the scoped owner forgets it. */
@@ -77,8 +76,7 @@ static inline uint64_t pb_align_down(uint64_t value, uint64_t align)
 }
 
 /* Smallest value >= @value that is congruent with @offset modulo @align. */
-static inline uint64_t pb_congruent_up(uint64_t value, uint64_t offset,
-				       uint64_t align)
+static inline uint64_t pb_congruent_up(uint64_t value, uint64_t offset, uint64_t align)
 {
 	return value + ((offset - value) & (align - 1));
 }

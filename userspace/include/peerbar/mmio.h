@@ -114,8 +114,7 @@ static inline void peerbar_write8(volatile void *addr, uint8_t value)
 {
 #if defined(__aarch64__)
 	/* A plain register address, or a hypervisor cannot emulate the store. */
-	__asm__ __volatile__("strb %w0, [%1]" ::"rZ"(value), "r"(addr)
-			     : "memory");
+	__asm__ __volatile__("strb %w0, [%1]" ::"rZ"(value), "r"(addr) : "memory");
 #else
 	*(volatile uint8_t *)addr = value;
 #endif
@@ -129,8 +128,7 @@ static inline void peerbar_write8(volatile void *addr, uint8_t value)
 static inline void peerbar_write16(volatile void *addr, uint16_t value)
 {
 #if defined(__aarch64__)
-	__asm__ __volatile__("strh %w0, [%1]" ::"rZ"(value), "r"(addr)
-			     : "memory");
+	__asm__ __volatile__("strh %w0, [%1]" ::"rZ"(value), "r"(addr) : "memory");
 #else
 	*(volatile uint16_t *)addr = value;
 #endif
@@ -144,8 +142,7 @@ static inline void peerbar_write16(volatile void *addr, uint16_t value)
 static inline void peerbar_write32(volatile void *addr, uint32_t value)
 {
 #if defined(__aarch64__)
-	__asm__ __volatile__("str %w0, [%1]" ::"rZ"(value), "r"(addr)
-			     : "memory");
+	__asm__ __volatile__("str %w0, [%1]" ::"rZ"(value), "r"(addr) : "memory");
 #else
 	*(volatile uint32_t *)addr = value;
 #endif
@@ -164,8 +161,7 @@ static inline uint8_t peerbar_read8(const volatile void *addr)
 #if defined(__aarch64__)
 	uint32_t value;
 
-	__asm__ __volatile__("ldrb %w0, [%1]" : "=r"(value) : "r"(addr)
-			     : "memory");
+	__asm__ __volatile__("ldrb %w0, [%1]" : "=r"(value) : "r"(addr) : "memory");
 	return (uint8_t)value;
 #else
 	return *(const volatile uint8_t *)addr;
@@ -183,8 +179,7 @@ static inline uint16_t peerbar_read16(const volatile void *addr)
 #if defined(__aarch64__)
 	uint32_t value;
 
-	__asm__ __volatile__("ldrh %w0, [%1]" : "=r"(value) : "r"(addr)
-			     : "memory");
+	__asm__ __volatile__("ldrh %w0, [%1]" : "=r"(value) : "r"(addr) : "memory");
 	return (uint16_t)value;
 #else
 	return *(const volatile uint16_t *)addr;
@@ -202,8 +197,7 @@ static inline uint32_t peerbar_read32(const volatile void *addr)
 #if defined(__aarch64__)
 	uint32_t value;
 
-	__asm__ __volatile__("ldr %w0, [%1]" : "=r"(value) : "r"(addr)
-			     : "memory");
+	__asm__ __volatile__("ldr %w0, [%1]" : "=r"(value) : "r"(addr) : "memory");
 	return value;
 #else
 	return *(const volatile uint32_t *)addr;
@@ -226,8 +220,7 @@ static inline uint32_t peerbar_read32(const volatile void *addr)
 static inline void peerbar_write64(volatile void *addr, uint64_t value)
 {
 #if defined(__aarch64__)
-	__asm__ __volatile__("str %x0, [%1]" ::"rZ"(value), "r"(addr)
-			     : "memory");
+	__asm__ __volatile__("str %x0, [%1]" ::"rZ"(value), "r"(addr) : "memory");
 #else
 	*(volatile uint64_t *)addr = value;
 #endif
@@ -246,8 +239,7 @@ static inline uint64_t peerbar_read64(const volatile void *addr)
 #if defined(__aarch64__)
 	uint64_t value;
 
-	__asm__ __volatile__("ldr %x0, [%1]" : "=r"(value) : "r"(addr)
-			     : "memory");
+	__asm__ __volatile__("ldr %x0, [%1]" : "=r"(value) : "r"(addr) : "memory");
 	return value;
 #else
 	return *(const volatile uint64_t *)addr;
@@ -260,17 +252,16 @@ static inline uint64_t peerbar_read64(const volatile void *addr)
 
 #if defined(__x86_64__)
 
-#define PEERBAR_CPU_KNOWN_ 1u
+#define PEERBAR_CPU_KNOWN_     1u
 #define PEERBAR_CPU_MOVDIR64B_ 2u
-#define PEERBAR_CPU_MOVNTDQA_ 4u
+#define PEERBAR_CPU_MOVNTDQA_  4u
 
 /*
  * The answer is the same for whoever asks, so threads that ask at once may
  * both store it; one word, relaxed, is all it takes. Out of line, so that a
  * doorbell needs no more registers than its data.
  */
-static __attribute__((noinline, cold, unused)) unsigned int
-peerbar_cpu_ask_(unsigned int *cached)
+static __attribute__((noinline, cold, unused)) unsigned int peerbar_cpu_ask_(unsigned int *cached)
 {
 	unsigned int a, b, c, d, found = PEERBAR_CPU_KNOWN_;
 
@@ -304,11 +295,10 @@ static inline unsigned int peerbar_cpu_(void)
 #define PEERBAR_VEC_SIZE_ 8
 #endif
 
-typedef uint64_t peerbar_vec_
-	__attribute__((vector_size(PEERBAR_VEC_SIZE_), may_alias));
+typedef uint64_t peerbar_vec_ __attribute__((vector_size(PEERBAR_VEC_SIZE_), may_alias));
 /* The same at any address; loading one is a single instruction, too. */
-typedef uint64_t peerbar_uvec_ __attribute__((
-	vector_size(PEERBAR_VEC_SIZE_), may_alias, aligned(1)));
+typedef uint64_t peerbar_uvec_
+	__attribute__((vector_size(PEERBAR_VEC_SIZE_), may_alias, aligned(1)));
 
 /* The widest stores this translation unit may use, in ascending order. */
 static inline void peerbar_store64_(volatile void *dst, const void *src)
@@ -358,7 +348,7 @@ static inline void peerbar_wc_push64(volatile void *dst, const void *src)
 	if (movdir64b) {
 		__asm__ __volatile__("movdir64b %1, %0"
 				     :
-				     : "r"(dst), "m"(*(const char (*)[64])src)
+				     : "r"(dst), "m"(*(const char(*)[64])src)
 				     : "memory");
 		return;
 	}
@@ -381,8 +371,7 @@ static inline size_t peerbar_piece_(uintptr_t addr, size_t n)
 	return size;
 }
 
-static inline void peerbar_put_(volatile void *dst, const void *src,
-				size_t size)
+static inline void peerbar_put_(volatile void *dst, const void *src, size_t size)
 {
 	uint16_t v16;
 	uint32_t v32;
@@ -406,8 +395,7 @@ static inline void peerbar_put_(volatile void *dst, const void *src,
 	}
 }
 
-static inline void peerbar_get_(void *dst, const volatile void *src,
-				size_t size)
+static inline void peerbar_get_(void *dst, const volatile void *src, size_t size)
 {
 	uint8_t v8;
 	uint16_t v16;
@@ -433,8 +421,7 @@ static inline void peerbar_get_(void *dst, const volatile void *src,
 	}
 }
 
-static inline void peerbar_put_pieces_(volatile char *dst, const char *src,
-				       size_t n)
+static inline void peerbar_put_pieces_(volatile char *dst, const char *src, size_t n)
 {
 	while (n) {
 		size_t size = peerbar_piece_((uintptr_t)dst, n);
@@ -446,8 +433,7 @@ static inline void peerbar_put_pieces_(volatile char *dst, const char *src,
 	}
 }
 
-static inline void peerbar_get_pieces_(char *dst, const volatile char *src,
-				       size_t n)
+static inline void peerbar_get_pieces_(char *dst, const volatile char *src, size_t n)
 {
 	while (n) {
 		size_t size = peerbar_piece_((uintptr_t)src, n);
@@ -460,8 +446,7 @@ static inline void peerbar_get_pieces_(char *dst, const volatile char *src,
 }
 
 /* How many of @n bytes there are before the next multiple of @align. */
-static inline size_t peerbar_head_(const volatile void *p, size_t align,
-				   size_t n)
+static inline size_t peerbar_head_(const volatile void *p, size_t align, size_t n)
 {
 	size_t head = (size_t)(-(uintptr_t)p & (align - 1));
 
@@ -472,8 +457,7 @@ static inline size_t peerbar_head_(const volatile void *p, size_t align,
  * The bulk: @dst is aligned to 64 bytes, @n a multiple of it. Streaming stores
  * keep host memory out of the cache as well, should it be that.
  */
-static inline void peerbar_put_lines_(volatile char *dst, const char *src,
-				      size_t n)
+static inline void peerbar_put_lines_(volatile char *dst, const char *src, size_t n)
 {
 	for (; n; n -= 64, dst += 64, src += 64) {
 #if defined(__x86_64__)
@@ -501,14 +485,11 @@ static inline __m128i peerbar_stream_load_(const volatile char *src)
 {
 	__m128i v;
 
-	__asm__ __volatile__("movntdqa %1, %0"
-			     : "=x"(v)
-			     : "m"(*(const volatile __m128i *)src));
+	__asm__ __volatile__("movntdqa %1, %0" : "=x"(v) : "m"(*(const volatile __m128i *)src));
 	return v;
 }
 
-static inline void peerbar_stream_lines_(char *dst, const volatile char *src,
-					 size_t n)
+static inline void peerbar_stream_lines_(char *dst, const volatile char *src, size_t n)
 {
 	for (; n; n -= 64, dst += 64, src += 64) {
 		__m128i a = peerbar_stream_load_(src);
@@ -527,8 +508,7 @@ static inline void peerbar_stream_lines_(char *dst, const volatile char *src,
 #endif
 
 /* The bulk: @src is aligned to 64 bytes, @n a multiple of it. */
-static inline void peerbar_get_lines_(char *dst, const volatile char *src,
-				      size_t n)
+static inline void peerbar_get_lines_(char *dst, const volatile char *src, size_t n)
 {
 #if defined(__x86_64__)
 	if (peerbar_cpu_() & PEERBAR_CPU_MOVNTDQA_) {
@@ -558,8 +538,7 @@ static inline void peerbar_get_lines_(char *dst, const volatile char *src,
  * The copy is complete, for the device and for other threads, after
  * peerbar_wc_flush(), whatever the mapping's memory type.
  */
-static inline void peerbar_copy_to(volatile void *dst, const void *src,
-				   size_t n)
+static inline void peerbar_copy_to(volatile void *dst, const void *src, size_t n)
 {
 	volatile char *to = (volatile char *)dst;
 	const char *from = (const char *)src;
@@ -568,8 +547,7 @@ static inline void peerbar_copy_to(volatile void *dst, const void *src,
 
 	peerbar_put_pieces_(to, from, head);
 	peerbar_put_lines_(to + head, from + head, lines);
-	peerbar_put_pieces_(to + head + lines, from + head + lines,
-			    n - head - lines);
+	peerbar_put_pieces_(to + head + lines, from + head + lines, n - head - lines);
 }
 
 /**
@@ -586,8 +564,7 @@ static inline void peerbar_copy_to(volatile void *dst, const void *src,
  * It begins with a full fence, so that it sees what this thread stored, and
  * what the device stored before something that this thread has already seen.
  */
-static inline void peerbar_copy_from(void *dst, const volatile void *src,
-				     size_t n)
+static inline void peerbar_copy_from(void *dst, const volatile void *src, size_t n)
 {
 	char *to = (char *)dst;
 	const volatile char *from = (const volatile char *)src;
@@ -604,8 +581,7 @@ static inline void peerbar_copy_from(void *dst, const volatile void *src,
 #endif
 	peerbar_get_pieces_(to, from, head);
 	peerbar_get_lines_(to + head, from + head, lines);
-	peerbar_get_pieces_(to + head + lines, from + head + lines,
-			    n - head - lines);
+	peerbar_get_pieces_(to + head + lines, from + head + lines, n - head - lines);
 }
 
 #ifdef __cplusplus

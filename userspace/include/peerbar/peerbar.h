@@ -84,8 +84,7 @@ enum peerbar_log_level {
  * several at once, and possibly with locks of the library held: it must not
  * call the library. It need not preserve errno.
  */
-typedef void (*peerbar_log_fn)(void *arg, enum peerbar_log_level level,
-			       const char *message);
+typedef void (*peerbar_log_fn)(void *arg, enum peerbar_log_level level, const char *message);
 
 /**
  * struct peerbar_options - how to open a context
@@ -182,8 +181,7 @@ struct peerbar_device_info {
  *
  * Return: 0, or a negative errno: -ENOENT the machine has no PCI.
  */
-int peerbar_list_devices(struct peerbar *pb, struct peerbar_device_info **out,
-			 size_t *count);
+int peerbar_list_devices(struct peerbar *pb, struct peerbar_device_info **out, size_t *count);
 
 /**
  * peerbar_free_devices - give back what peerbar_list_devices() made
@@ -203,8 +201,7 @@ void peerbar_free_devices(struct peerbar_device_info *devices);
  * Return: 0, or a negative errno: -EINVAL @address is no PCI address, -ENODEV
  * there is no such device.
  */
-int peerbar_device_lookup(struct peerbar *pb, const char *address,
-			  struct peerbar_device_info *out);
+int peerbar_device_lookup(struct peerbar *pb, const char *address, struct peerbar_device_info *out);
 
 /**
  * struct peerbar_system_caps - what the machine has, whatever the device
@@ -327,8 +324,7 @@ struct peerbar_device_options {
  * -EOPNOTSUPP the kernel lacks what the backend needs.
  */
 int peerbar_device_open(struct peerbar *pb, const char *address,
-			const struct peerbar_device_options *options,
-			struct peerbar_device **out);
+			const struct peerbar_device_options *options, struct peerbar_device **out);
 
 /**
  * peerbar_device_close - give a device back
@@ -401,8 +397,7 @@ struct peerbar_device_caps {
  *
  * Return: 0, or a negative errno: -EINVAL a bad size.
  */
-int peerbar_device_caps(struct peerbar_device *dev,
-			struct peerbar_device_caps *caps);
+int peerbar_device_caps(struct peerbar_device *dev, struct peerbar_device_caps *caps);
 
 /**
  * peerbar_device_bar - ask about a BAR of an open device
@@ -412,8 +407,7 @@ int peerbar_device_caps(struct peerbar_device *dev,
  *
  * Return: 0, or a negative errno: -EINVAL no PCI device has such a BAR.
  */
-int peerbar_device_bar(struct peerbar_device *dev, unsigned int bar,
-		       struct peerbar_bar_info *info);
+int peerbar_device_bar(struct peerbar_device *dev, unsigned int bar, struct peerbar_bar_info *info);
 
 /**
  * peerbar_device_reset - reset a device
@@ -517,8 +511,7 @@ int peerbar_buffer_export(struct peerbar_device *dev, unsigned int bar,
  * Return: 0, or a negative errno: -EBADF the descriptor is not open, -EINVAL it
  * is no dma-buf.
  */
-int peerbar_buffer_import(struct peerbar *pb, int dmabuf_fd,
-			  struct peerbar_buffer **out);
+int peerbar_buffer_import(struct peerbar *pb, int dmabuf_fd, struct peerbar_buffer **out);
 
 /**
  * peerbar_buffer_close - give a buffer back
@@ -564,8 +557,7 @@ uint64_t peerbar_buffer_length(const struct peerbar_buffer *buf);
  * unknown; -EBADFD the buffer has been revoked for good; -ENODEV its device is
  * gone.
  */
-int peerbar_buffer_set_memattr(struct peerbar_buffer *buf,
-			       enum peerbar_memattr memattr);
+int peerbar_buffer_set_memattr(struct peerbar_buffer *buf, enum peerbar_memattr memattr);
 
 /**
  * peerbar_buffer_revoke - take a buffer back, for good
@@ -598,8 +590,7 @@ int peerbar_buffer_revoke(struct peerbar_buffer *buf);
  * -EBADFD the buffer has been revoked for good, -ENOENT @memattr is unknown,
  * -EOPNOTSUPP the kernel has no such feature or the machine cannot do it.
  */
-int peerbar_device_set_memattr_fd(struct peerbar_device *dev, int dmabuf_fd,
-				  uint32_t memattr);
+int peerbar_device_set_memattr_fd(struct peerbar_device *dev, int dmabuf_fd, uint32_t memattr);
 
 /**
  * peerbar_device_revoke_fd - take back a buffer by its descriptor
@@ -652,8 +643,7 @@ struct peerbar_map_options {
  * the CPU; -EINTR a signal handler ran meanwhile: try again.
  */
 int peerbar_map(struct peerbar_buffer *buf, uint64_t offset, size_t length,
-		const struct peerbar_map_options *options,
-		struct peerbar_mapping **out);
+		const struct peerbar_map_options *options, struct peerbar_mapping **out);
 
 /**
  * peerbar_unmap - undo a mapping
@@ -771,9 +761,8 @@ struct peerbar_iova_options {
  * reach; -ENOSPC no room is left below the limit; -EOPNOTSUPP the backend, the
  * kernel or the exporter cannot do it, or the buffer has several ranges.
  */
-int peerbar_iova_map(struct peerbar_device *dev, struct peerbar_buffer *buf,
-		     uint64_t offset, uint64_t length,
-		     const struct peerbar_iova_options *options,
+int peerbar_iova_map(struct peerbar_device *dev, struct peerbar_buffer *buf, uint64_t offset,
+		     uint64_t length, const struct peerbar_iova_options *options,
 		     struct peerbar_iova_map **out);
 
 /**

@@ -42,16 +42,14 @@ extern "C" {
  * -EINVAL a bad range or access; -ENODEV the buffer has been revoked; -ENOMEM;
  * -EIO the provider failed without saying why.
  */
-static inline int peerbar_reg_mr(const struct peerbar_buffer *buf,
-				 struct ibv_pd *pd, uint64_t offset,
-				 size_t length, uint64_t iova, int access,
+static inline int peerbar_reg_mr(const struct peerbar_buffer *buf, struct ibv_pd *pd,
+				 uint64_t offset, size_t length, uint64_t iova, int access,
 				 struct ibv_mr **out)
 {
 	struct ibv_mr *mr;
 
 	errno = 0;
-	mr = ibv_reg_dmabuf_mr(pd, offset, length, iova, peerbar_buffer_fd(buf),
-			       access);
+	mr = ibv_reg_dmabuf_mr(pd, offset, length, iova, peerbar_buffer_fd(buf), access);
 	if (!mr)
 		return errno ? -errno : -EIO;
 	*out = mr;
