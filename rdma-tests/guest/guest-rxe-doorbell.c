@@ -163,16 +163,9 @@ static void peer_starts_dma(void)
 	ring(&b, EDU_REG_DMA_TARGET, &buffer, 8);
 	ring(&b, EDU_REG_DMA_COUNT, &count, 8);
 	ring(&b, EDU_REG_DMA_COMMAND, &start, 8);
-	/* Waits for the engine, then lets it put the data elsewhere. */
-	for (int tries = 0; tries < 1000; tries++) {
-		int ret = edu_dma(b.registers.at, EDU_PUSH,
-				  peerbar_iova(map) + KIB(32), count);
-
-		if (ret != -EBUSY) {
-			CHECK_OK(ret);
-			break;
-		}
-	}
+	CHECK_OK(edu_wait_idle(b.registers.at));
+	CHECK_OK(edu_dma(b.registers.at, EDU_PUSH, peerbar_iova(map) + KIB(32),
+			 count));
 	CHECK(pattern_matches(memory.at + KIB(32), count, 1), "contents");
 	peerbar_iova_unmap(map);
 	slice_close(&memory);

@@ -184,12 +184,12 @@ static void revoked(void)
 	bench_close(&b);
 }
 
-/* A region uses its pages with one memory type, like any mapping. */
+/* A region counts as a user of its pages' memory type, like any mapping. */
 static void holds_its_memory_type(void)
 {
 	struct peerbar_buffer *nc, *wc;
 	struct peerbar_mapping *map;
-	struct ibv_mr *mr = NULL;
+	struct ibv_mr *mr;
 	struct bench b;
 
 	bench_open(&b);
@@ -198,14 +198,42 @@ static void holds_its_memory_type(void)
 	mr = loopback_register(&b.l, nc, 0, LENGTH, IOVA);
 	CHECK_RET(peerbar_map(wc, 0, LENGTH, NULL, &map), -EBUSY);
 	CHECK_OK(-ibv_dereg_mr(mr));
+	mr = loopback_register(&b.l, wc, 0, LENGTH, IOVA);
+	CHECK_RET(peerbar_map(nc, 0, LENGTH, NULL, &map), -EBUSY);
+	CHECK_OK(-ibv_dereg_mr(mr));
+	CHECK_OK(peerbar_map(nc, 0, LENGTH, NULL, &map));
+	demand_memtype(peerbar_mapping_addr(map), PEERBAR_MEMTYPE_UC_MINUS);
+	peerbar_unmap(map);
+	peerbar_buffer_close(wc);
+	peerbar_buffer_close(nc);
+	bench_close(&b);
+}
+
+/* The NIC does not care for the type: it follows who mapped the pages first. */
+static void follows_a_mapping(void)
+{
+	struct peerbar_buffer *nc, *wc;
+	struct peerbar_mapping *map;
+	struct ibv_mr *mr;
+	struct bench b;
+
+	bench_open(&b);
+	nc = fixture_export(b.f.mem, MEM_BAR, MIB(4), LENGTH, NC);
+	wc = fixture_export(b.f.mem, MEM_BAR, MIB(4), LENGTH, WC);
 	CHECK_OK(peerbar_map(wc, 0, LENGTH, NULL, &map));
 	demand_memtype(peerbar_mapping_addr(map), PEERBAR_MEMTYPE_WC);
-	CHECK_RET(peerbar_reg_mr(nc, b.l.rdma.pd, 0, LENGTH, IOVA,
-				 RDMA_ACCESS_ALL, &mr),
-		  -EBUSY);
-	mr = loopback_register(&b.l, wc, 0, LENGTH, IOVA);
+	mr = loopback_register(&b.l, nc, 0, LENGTH, IOVA);
+	pattern_fill(b.l.mem.at, LENGTH, 1);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, LENGTH, IOVA, mr->rkey), 0);
 	demand_memtype(peerbar_mapping_addr(map), PEERBAR_MEMTYPE_WC);
+	CHECK(pattern_matches(peerbar_mapping_addr(map), LENGTH, 1),
+	      "contents");
+	/* And keeps the type for as long as it lives. */
+	peerbar_unmap(map);
+	CHECK_RET(peerbar_map(nc, 0, LENGTH, NULL, &map), -EBUSY);
 	CHECK_OK(-ibv_dereg_mr(mr));
+	CHECK_OK(peerbar_map(nc, 0, LENGTH, NULL, &map));
+	demand_memtype(peerbar_mapping_addr(map), PEERBAR_MEMTYPE_UC_MINUS);
 	peerbar_unmap(map);
 	peerbar_buffer_close(wc);
 	peerbar_buffer_close(nc);
@@ -239,6 +267,7 @@ static const struct tap_case cases[] = {
 	{ "bad_descriptors", bad_descriptors },
 	{ "revoked", revoked },
 	{ "holds_its_memory_type", holds_its_memory_type },
+	{ "follows_a_mapping", follows_a_mapping },
 	{ "many_times", many_times },
 };
 

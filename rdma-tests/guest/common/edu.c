@@ -30,10 +30,21 @@ static bool edu_busy(volatile void *registers)
 	       EDU_COMMAND_START;
 }
 
+int edu_wait_idle(volatile void *registers)
+{
+	long long deadline = clock_ms() + EDU_DMA_TIMEOUT_MS;
+
+	while (edu_busy(registers)) {
+		if (clock_ms() > deadline)
+			return -ETIMEDOUT;
+		clock_pause();
+	}
+	return 0;
+}
+
 int edu_dma(volatile void *registers, enum edu_direction direction,
 	    uint64_t iova, size_t length)
 {
-	long long deadline = clock_ms() + EDU_DMA_TIMEOUT_MS;
 	bool push = direction == EDU_PUSH;
 
 	if (!length || length > EDU_DMA_MAX)
@@ -48,12 +59,7 @@ int edu_dma(volatile void *registers, enum edu_direction direction,
 	/* The doorbell: from here on the device moves data by itself. */
 	peerbar_write64(at(registers, EDU_REG_DMA_COMMAND),
 			EDU_COMMAND_START | (uint64_t)direction);
-	while (edu_busy(registers)) {
-		if (clock_ms() > deadline)
-			return -ETIMEDOUT;
-		clock_pause();
-	}
-	return 0;
+	return edu_wait_idle(registers);
 }
 
 int edu_copy(volatile void *registers, uint64_t target, uint64_t source,

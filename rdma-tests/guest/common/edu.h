@@ -33,6 +33,9 @@ enum edu_direction {
 /* The registers answer as this device's do. */
 bool edu_present(volatile void *registers);
 
+/* Waits until the engine has done what it was told to; -ETIMEDOUT. */
+int edu_wait_idle(volatile void *registers);
+
 /*
  * One transfer of at most EDU_DMA_MAX bytes between iova and the start of the
  * internal buffer; rings the doorbell and waits until the engine is idle.
