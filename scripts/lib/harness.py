@@ -44,14 +44,14 @@ def meson_tests(build):
     return json.loads(out)
 
 
-def run_meson(tests, results):
+def run_meson(tests, build, results):
     tally = tap.Tally()
     for test in tests:
         log = os.path.join(results, re.sub(r"[^\w.-]", "_", test["name"]) + ".log")
         env = {**os.environ, **test["env"]}
         limit = (test["timeout"] or 30) * 4
         protocol = "tap" if test["protocol"] == "tap" else "exitcode"
-        tally.add(tap.run(test["name"], test["cmd"], log, limit, protocol, env, test["workdir"]))
+        tally.add(tap.run(test["name"], test["cmd"], log, limit, protocol, env, test["workdir"] or build))
     return tally
 
 
@@ -61,7 +61,7 @@ def meson_suites(build):
         suite = (test["suite"] or ["other"])[0].rpartition(":")[2]
         groups.setdefault(suite, []).append(test)
     for name, tests in groups.items():
-        yield Suite(name, "on this machine, %d programs" % len(tests), lambda r, t=tests: run_meson(t, r))
+        yield Suite(name, "on this machine, %d programs" % len(tests), lambda r, t=tests: run_meson(t, build, r))
 
 
 def run_scripts(tests, build, results):
@@ -137,7 +137,14 @@ def guest_suites(build):
             yield fast
 
 
-# The demo.
+# What others wrote, and the main job.
+
+
+def run_pyverbs(results):
+    """rdma-core's own tests: what passes on the plain kernel passes with the series."""
+    cmd = [os.path.join(TOP, "rdma-tests", "external", "pyverbs"), "--compare", "--keep", results]
+    return tap.run("pyverbs", cmd, os.path.join(results, "pyverbs.log"), GUEST_SECONDS)
+
 
 
 def run_demo(results):
@@ -166,12 +173,17 @@ def demo_suites(build):
         yield Suite("demo", "the main job, two virtual hosts", run_demo, ("test",), quick=False)
 
 
+def external_suites(_):
+    what = "rdma-core's tests, with the series and without"
+    yield Suite("pyverbs", what, run_pyverbs, ("test", "plain"), quick=False)
+
+
 # All of it.
 
 
 def all_suites(build):
     suites = []
-    for source in (meson_suites, script_suites, guest_suites, demo_suites):
+    for source in (meson_suites, script_suites, guest_suites, demo_suites, external_suites):
         suites += source(build)
     return suites
 

@@ -8,7 +8,7 @@ PACKAGES_USERSPACE=(gcc libc6-dev make meson ninja-build pkg-config libibverbs-d
 PACKAGES_PROVIDER=(gcc libc6-dev make cmake ninja-build pkg-config dpkg-dev patch xz-utils libibverbs-dev libnl-3-dev
 	libnl-route-3-dev libudev-dev python3 ca-certificates)
 PACKAGES_VM=(qemu-system-x86 gcc libc6-dev python3 iproute2 util-linux ibverbs-providers ibverbs-utils procps)
-PACKAGES_TEST=(shellcheck g++ man-db mandoc)
+PACKAGES_TEST=(shellcheck librdmacm1 g++ man-db mandoc)
 PACKAGES_CHECK=(sparse python3-ply python3-git codespell)
 
 package_installed() {
