@@ -74,7 +74,9 @@ def base_command(use_kvm, kernel, initramfs, cpus, memory):
     if use_kvm:
         cpu = ["-machine", "q35,kernel-irqchip=split", "-accel", "kvm", "-cpu", "host"]
     else:
-        cpu = ["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"]
+        # One thread for all processors: with one each, a store to a device can meet the memory map of before a BAR
+        # was switched off on another processor, and QEMU (7.2) ends with a segmentation fault.
+        cpu = ["-machine", "q35", "-accel", "tcg,thread=single,tb-size=256", "-cpu", "max"]
     return [
         QEMU,
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"),
