@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 """Run the tests that rdma-core ships, on rxe0, and print TAP.
 
-usage: pyverbs_tap.py FOLDER [NAME]...
+usage: pyverbs_tap.py FOLDER [--repeat N] [NAME]...
 
 FOLDER is rdma-core's tests folder. With NAMEs only the tests whose full name
-contains one of them are run.
+contains one of them are run, with --repeat each of them N times.
 """
 
 import importlib.util
@@ -108,11 +108,14 @@ class TapResult(unittest.TestResult):
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    folder, names = sys.argv[1], sys.argv[2:]
+    folder, names, times = sys.argv[1], sys.argv[2:], 1
+    if names[:1] == ["--repeat"]:
+        times, names = int(names[1]), names[2:]
     # Tests print as they like; TAP has the real standard output to itself.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    tests = [t for t in flatten(load(folder)) if not names or any(n in t.id() for n in names)]
+    suite = load(folder)
+    tests = [t for t in flatten(suite) if not names or any(n in t.id() for n in names)] * times
     result = TapResult(out)
     out.write("TAP version 13\n")
     unittest.TestSuite(tests).run(result)
