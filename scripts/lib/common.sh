@@ -60,13 +60,12 @@ unlock() {
 	exec {LOCK_FD}>&-
 }
 
-# progress WHAT REGEX LOG: pass nothing on, but say every few seconds how many
-# lines matched; everything goes to LOG
+# progress WHAT REGEX: pass nothing on of what comes in, but say every few
+# seconds how many lines matched
 progress() {
-	local what=$1 regex=$2 log=$3 count=0 start=$SECONDS next=$((SECONDS + 5)) line status
+	local what=$1 regex=$2 count=0 start=$SECONDS next=$((SECONDS + 5)) line status
 	while true; do
 		if IFS= read -r -t 5 line; then
-			printf '%s\n' "$line" >>"$log"
 			[[ ! $line =~ $regex ]] || count=$((count + 1))
 		else
 			status=$?

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ DEBUG_SUITES = ("smoke",)  # what also runs on the debug kernel, which is many t
 PLAIN_SUITES = ("plain",)  # what is about the kernel without the series
 FAST = "-fast"  # the same on the fast kernel, for --quick
 GUEST_SECONDS = 2400
+DEMO_SECONDS = 600
 
 
 class Suite:
@@ -149,22 +151,23 @@ def run_pyverbs(results):
 
 def run_demo(results):
     """Its JSON says what it checked; here only how often and with what outcome."""
-    log = os.path.join(results, "demo.log")
-    with open(log, "wb") as out:
-        status = subprocess.run(
-            [os.path.join(TOP, "scripts", "demo")], stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False
-        ).returncode
-    with open(log, encoding="utf-8", errors="replace") as f:
-        counts = re.findall(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", f.read(), re.MULTILINE)
+    counts = []
+    last = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
+    status = tap.execute(
+        [os.path.join(TOP, "scripts", "demo")],
+        os.path.join(results, "demo.log"),
+        DEMO_SECONDS,
+        lambda line: counts.extend(last.findall(line)),
+    )
     tally = tap.Tally()
     if not counts:
-        tally.fail("demo: no result line (status %d)" % status)
+        tally.fail("demo: no result line (status %s)" % status)
         return tally
     tally.passed, tally.failed, tally.skipped = map(int, counts[-1])
     if tally.failed:
         tally.failures.append("demo: %d of its checks failed" % tally.failed)
     elif status:
-        tally.fail("demo: nothing failed, but the exit status is %d" % status)
+        tally.fail("demo: nothing failed, but the exit status is %s" % status)
     return tally
 
 
@@ -246,7 +249,6 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda n, _: sys.exit(128 + n))  # through every `finally`
+    sys.exit(main())

@@ -40,8 +40,24 @@ build_folder() {
 	printf '%s/build/%s-%s\n' "$KERNEL" "$SOURCE" "$name"
 }
 
+# kmake ARGUMENT...: make, in the foreground
 kmake() {
 	make -C "$TREE" O="$OUT" -j"$(nproc)" "$@"
+}
+
+# kmake_watched WHAT LOG ARGUMENT...: make, with progress. In the background, because a signal is heard only
+# between commands and in `wait`; clean_up then ends MAKE.
+kmake_watched() {
+	local what=$1 log=$2 status=0
+	shift 2
+	: >"$log"
+	make -C "$TREE" O="$OUT" -j"$(nproc)" "$@" >"$log" 2>&1 &
+	MAKE=$!
+	tail -n +1 -f --pid="$MAKE" "$log" | progress "$what" '^  (CC|AS|LD|AR) ' &
+	wait "$MAKE" || status=$?
+	wait
+	MAKE=
+	return "$status"
 }
 
 # The options of a fragment that the resulting .config does not have.
@@ -78,9 +94,8 @@ configure() {
 compile() {
 	local kind=$1 log=$OUT/make.log
 	shift
-	: >"$log"
 	say "building the $kind kernel (log: $log)"
-	if ! kmake "$@" 2>&1 | progress "$kind kernel" '^  (CC|AS|LD|AR) ' "$log"; then
+	if ! kmake_watched "$kind kernel" "$log" "$@"; then
 		grep -E -A5 'error:|Error |\*\*\*|No space left' "$log" | tail -n 30 >&2 || tail -n 30 "$log" >&2
 		! grep -q 'No space left' "$log" || die "the disk with $PEERBAR_CACHE is full"
 		die "building the $kind kernel failed; the log is $log"

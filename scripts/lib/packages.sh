@@ -39,19 +39,14 @@ ensure_packages() {
 		as_root=(sudo -n)
 	fi
 	say "installing ${missing[*]}"
-	install_packages || {
-		say "refreshing the package lists and trying again"
-		"${as_root[@]}" apt-get -qq update >&2 || die "apt-get update failed: is there a network and a working apt source?"
-		install_packages || die "apt-get could not install: ${missing[*]}"
-	}
+	install_packages && return
+	say "that did not work; refreshing the package lists and trying again"
+	"${as_root[@]}" apt-get -qq update >&2 || die "apt-get update failed: is there a network and a working apt source?"
+	install_packages || die "apt-get could not install ${missing[*]}:"$'\n'"$(tail -n 15 <<<"$APT_SAID")"
 }
 
-# Uses the caller's `missing` and `as_root`. Silent unless it fails, and then as talkative as apt.
+# Uses the caller's `missing` and `as_root`. Sets APT_SAID.
 install_packages() {
-	local output
-	output=$("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
-		-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "${missing[@]}" 2>&1 </dev/null) || {
-		printf '%s\n' "$output" | tail -n 15 >&2
-		return 1
-	}
+	APT_SAID=$("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+		-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "${missing[@]}" 2>&1 </dev/null)
 }

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import time
 
+import procs
+
 RESULT = re.compile(r"^(ok|not ok)\b\s*(\d+)?\s*(?:- )?(.*?)(?:\s+#\s*(SKIP|TODO)\b\s*(.*))?$", re.IGNORECASE)
 PLAN = re.compile(r"^1\.\.(\d+)(?:\s*#\s*(SKIP\b.*))?$", re.IGNORECASE)
 SKIPPED_STATUS = 77
@@ -49,6 +51,7 @@ class Reader:
         self.name = name
         self.tally = Tally()
         self.planned = None
+        self.points = 0
         self.last_failed = False
 
     def line(self, text):
@@ -68,6 +71,7 @@ class Reader:
     def result(self, verdict, _number, description, directive, reason):
         what = "%s: %s" % (self.name, description)
         self.last_failed = False
+        self.points += 1
         if directive:
             self.tally.skip("%s (%s %s)" % (what, directive.lower(), reason))
         elif verdict.lower() == "ok":
@@ -78,28 +82,19 @@ class Reader:
 
     def finish(self, status):
         """What the points alone do not tell: a broken plan, a crash, an exit status that contradicts them."""
-        seen = self.tally.total() if self.planned else 0
         if self.planned is None:
             self.tally.fail("%s: no plan: it ended early (status %s)" % (self.name, status))
-        elif self.planned and seen != self.planned:
-            self.tally.fail("%s: %d results of %d planned (status %s)" % (self.name, seen, self.planned, status))
+        elif self.points != self.planned:
+            self.tally.fail("%s: %d results of %d planned (status %s)" % (self.name, self.points, self.planned, status))
         elif status and not self.tally.failed:
             self.tally.fail("%s: every point passed, but the exit status is %s" % (self.name, status))
         return self.tally
 
 
-def run(name, cmd, log, timeout, protocol="tap", env=None, cwd=None):
-    """Run one program. Its output goes to the file `log`; returns the tally and the status ('timeout' at the timeout)."""
-    reader = Reader(name)
-    ended_by_us = False
-    child = subprocess.Popen(
-        cmd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=env,
-        cwd=cwd,
-        start_new_session=True,
+def execute(cmd, log, timeout, on_line, env=None, cwd=None):
+    """Run one program, its output into the file `log` and line by line to us. Returns its status, or what ended it."""
+    child = procs.spawn(
+        cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=cwd
     )
     signal.signal(signal.SIGALRM, lambda *_: os.killpg(child.pid, signal.SIGTERM))
     signal.setitimer(signal.ITIMER_REAL, timeout, 5)
@@ -109,14 +104,18 @@ def run(name, cmd, log, timeout, protocol="tap", env=None, cwd=None):
             for raw in child.stdout:
                 out.write(raw)
                 out.flush()
-                reader.line(raw.decode(errors="replace").rstrip("\r\n"))
+                on_line(raw.decode(errors="replace").rstrip("\r\n"))
         status = child.wait()
-        ended_by_us = time.monotonic() - start >= timeout
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         end_group(child)
-    if ended_by_us:
-        status = "timeout after %g s" % timeout
+    return status if time.monotonic() - start < timeout else "timeout after %g s" % timeout
+
+
+def run(name, cmd, log, timeout, protocol="tap", env=None, cwd=None):
+    """Run one program; returns the tally of what it reports."""
+    reader = Reader(name)
+    status = execute(cmd, log, timeout, reader.line, env, cwd)
     if protocol == "tap":
         return reader.finish(status)
     return exit_code_tally(name, status)

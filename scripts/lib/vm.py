@@ -22,6 +22,7 @@ import accel
 import initramfs
 import klog
 import machine
+import procs
 from guest import Guest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -121,10 +122,16 @@ def complete(plan, parser):
 
 def tool(cmd):
     """Run one of our own programs; its last line of output is the answer."""
-    done = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise Failure("%s failed (status %d)" % (" ".join(cmd), done.returncode))
-    return done.stdout.strip().rpartition("\n")[2]
+    child = procs.spawn(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    try:
+        out, _ = child.communicate()
+    except Ended:
+        os.killpg(child.pid, signal.SIGTERM)
+        child.wait()
+        raise
+    if child.returncode:
+        raise Failure("%s failed (status %d)" % (" ".join(cmd), child.returncode))
+    return out.strip().rpartition("\n")[2]
 
 
 def prepare(plan):
@@ -421,7 +428,7 @@ def explain_gone(run, qemu_said):
 def execute(plan):
     run = Run(plan)
     said = []
-    trap_signals(run)
+    signal.signal(signal.SIGWINCH, lambda *_: run.on_window_size() if run.guests else None)
     try:
         run.start()
         with run.terminal:
@@ -436,13 +443,12 @@ def execute(plan):
     return status if status or clean else BROKEN
 
 
-def trap_signals(run):
+def trap_signals():
     def end(number, _):
         raise Ended(number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, end)
-    signal.signal(signal.SIGWINCH, lambda *_: run.on_window_size() if run.guests else None)
 
 
 def die_by(number):
@@ -454,6 +460,7 @@ def die_by(number):
 
 def main():
     plan = parse(sys.argv[1:])
+    trap_signals()
     try:
         prepare(plan)
         return execute(plan)
