@@ -13,18 +13,9 @@
 #include <unistd.h>
 
 #include "demo.h"
+#include "servant.h"
 
 #define EXIT_USAGE 2
-
-uint64_t demo_checksum(const void *data, size_t length)
-{
-	const uint8_t *bytes = data;
-	uint64_t sum = 0xcbf29ce484222325ULL;
-
-	for (size_t i = 0; i < length; i++)
-		sum = (sum ^ bytes[i]) * 0x100000001b3ULL;
-	return sum;
-}
 
 static const char *require(const char *name)
 {
@@ -52,7 +43,7 @@ static int play_both(const struct demo_cast *cast, bool json)
 	}
 	if (!peer) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(demo_peer(cast));
+		_exit(servant_run(cast->own_address, cast->control));
 	}
 	status = demo_target(cast, json);
 	if (waitpid(peer, &peer_status, 0) != peer)
@@ -71,7 +62,7 @@ static int play(bool json)
 	cast.peer_address = alone ? cast.own_address : require("PEERBAR_PEER");
 	if (!alone && strcmp(require("PEERBAR_HOST"), "0")) {
 		cast.control = cast.peer_address;
-		return demo_peer(&cast);
+		return servant_run(cast.own_address, cast.control);
 	}
 	cast.control = cast.own_address;
 	cast.memory = require("PEERBAR_MEMDEV");

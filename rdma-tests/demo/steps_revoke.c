@@ -22,17 +22,19 @@ static const char *const revoke_checks[][2] = {
 	{ "revoked-peer", "the peer's next write fails" },
 	{ "revoked-cpu", "the CPU's mapping faults" },
 	{ "revoked-mmap", "it cannot be mapped again" },
-	{ "revoked-dma-write", "the device cannot write to it" },
-	{ "revoked-dma-read", "the device cannot read it" },
 	{ "revoked-again", "a second revoke says so" },
 	{ "export-again", "the range can be lent out again, at once" },
+	{ "revoked-dma-write", "the device cannot write to it" },
+	{ "revoked-dma-read", "the device cannot read it" },
+	{ "unchanged", "not a byte has changed" },
 };
 
-static void skip_revoke(size_t from, const char *why)
-{
-	size_t count = sizeof(revoke_checks) / sizeof(revoke_checks[0]);
+#define REVOKE_CHECKS (sizeof(revoke_checks) / sizeof(revoke_checks[0]))
+#define DEVICE_CHECKS 6 /* where the device's begin */
 
-	for (size_t i = from; i < count; i++)
+static void skip_revoke(size_t from, size_t to, const char *why)
+{
+	for (size_t i = from; i < to; i++)
 		story_skip(revoke_checks[i][0], revoke_checks[i][1], why);
 }
 
@@ -46,7 +48,7 @@ static void check_peer_is_out(struct target *t)
 			   "it never had access");
 		return;
 	}
-	ret = target_ask_rdma(t, DEMO_WRITE, PEER_ADDRESS, t->slice.mr->rkey,
+	ret = target_ask_rdma(t, SERVANT_WRITE, PEER_ADDRESS, t->slice.mr->rkey,
 			      4096, &answer);
 	if (!ret)
 		ret = answer.status;
@@ -70,7 +72,8 @@ static void check_cpu_is_out(struct target *t)
 	revoked = fault_is_revoked(at, &fault);
 	story_check(revoked, "revoked-cpu",
 		    "the CPU's mapping faults, at that very address",
-		    "touched %p: %s at %p", (void *)at,
+		    "touched %p: %s%s at %p", (void *)at,
+		    fault.signal ? "SIG" : "",
 		    fault.signal ? sigabbrev_np(fault.signal) : "no fault",
 		    (void *)fault.address);
 	map = mmap(NULL, 4096, PROT_READ, MAP_SHARED,
@@ -89,45 +92,60 @@ static void fill_bytes(volatile uint8_t *at, uint8_t byte, size_t length)
 	peerbar_wc_flush();
 }
 
-/*
- * The engine takes a mark from the neighbour, which it may, and tries to leave
- * it in the slice; then tries to carry something from the slice next door.
- * What the slice holds is compared later, through a new buffer.
- */
-static void check_device_is_out(struct target *t, const uint8_t *before)
+/* Takes a mark from next door, where it may, and tries to leave it here. */
+static void check_device_write(struct target *t, const volatile uint8_t *now,
+			       const uint8_t *before)
 {
-	uint64_t slice, beside;
+	int ret;
+
+	fill_bytes(t->beside.at, 0x5a, PROBE);
+	ret = edu_dma(t->doorbell.at, EDU_PULL, peerbar_iova(t->beside.iova),
+		      PROBE);
+	if (!ret)
+		ret = edu_dma(t->doorbell.at, EDU_PUSH,
+			      peerbar_iova(t->slice.iova) + AT_COPY, PROBE);
+	story_check(!ret && target_same(now + AT_COPY, before + AT_COPY, PROBE),
+		    "revoked-dma-write",
+		    "the device writes to where the slice was", "%s",
+		    ret ? strerror(-ret) :
+			  "nothing arrives, the IOMMU has no such page");
+}
+
+/* Tries to carry something of it next door. */
+static void check_device_read(struct target *t, const uint8_t *before)
+{
 	uint8_t found[PROBE];
 	int ret;
 
-	if (!t->slice.iova || !t->beside.iova || !t->beside.at ||
-	    !t->doorbell.at) {
-		skip_revoke(4, "the device never had access");
-		return;
-	}
-	slice = peerbar_iova(t->slice.iova);
-	beside = peerbar_iova(t->beside.iova);
-	fill_bytes(t->beside.at, 0x5a, PROBE);
-	ret = edu_dma(t->doorbell.at, EDU_PULL, beside, PROBE);
+	ret = edu_dma(t->doorbell.at, EDU_PULL,
+		      peerbar_iova(t->slice.iova) + COPY_SOURCE, PROBE);
 	if (!ret)
-		ret = edu_dma(t->doorbell.at, EDU_PUSH, slice + AT_COPY, PROBE);
-	story_check(!ret, "revoked-dma-write",
-		    "the device is told to write into the slice",
-		    "the IOMMU has no such page any more; whether a byte got "
-		    "there is seen below");
-	ret = edu_dma(t->doorbell.at, EDU_PULL, slice + COPY_SOURCE, PROBE);
-	if (!ret)
-		ret = edu_dma(t->doorbell.at, EDU_PUSH, beside + 4096, PROBE);
+		ret = edu_dma(t->doorbell.at, EDU_PUSH,
+			      peerbar_iova(t->beside.iova) + 4096, PROBE);
 	peerbar_copy_from(found, t->beside.at + 4096, PROBE);
 	story_check(!ret && memcmp(found, before + COPY_SOURCE, PROBE),
-		    "revoked-dma-read", "the device cannot read from it", "%s",
-		    ret ? strerror(-ret) : "none of its bytes came out");
+		    "revoked-dma-read", "the device reads there", "%s",
+		    ret ? strerror(-ret) : "nothing of it comes out");
 }
 
-static void check_export_again(struct target *t, const uint8_t *before)
+static void check_device_is_out(struct target *t, const volatile uint8_t *now,
+				const uint8_t *before)
+{
+	if (!t->slice.iova || !t->beside.iova || !t->beside.at ||
+	    !t->doorbell.at) {
+		skip_revoke(DEVICE_CHECKS, DEVICE_CHECKS + 2,
+			    "the device never had access");
+		return;
+	}
+	klog_expect(KLOG_DMA_FAULT);
+	check_device_write(t, now, before);
+	check_device_read(t, before);
+}
+
+/* A new buffer over the same range shows what happens to it from now on. */
+static void check_range(struct target *t, const uint8_t *before)
 {
 	struct part again = { 0 };
-	bool same = false;
 	int ret;
 
 	ret = part_export(t, t->memory, MEMORY_BAR, SLICE_OFFSET, SLICE_LENGTH,
@@ -137,12 +155,16 @@ static void check_export_again(struct target *t, const uint8_t *before)
 	story_check(!ret, "export-again",
 		    "the range can be lent out again, at once", "%s",
 		    ret ? target_why(t, ret) : "as a new buffer, noncached");
-	if (!ret)
-		same = target_same(again.at, before, SLICE_LENGTH);
-	if (!ret)
-		story_check(same, "unchanged",
-			    "not a byte has changed since the revoke",
+	if (ret) {
+		skip_revoke(DEVICE_CHECKS, REVOKE_CHECKS,
+			    "nothing shows the range");
+	} else {
+		check_device_is_out(t, again.at, before);
+		story_check(target_same(again.at, before, SLICE_LENGTH),
+			    "unchanged",
+			    "not a byte of it has changed since the revoke",
 			    "4 MiB compared");
+	}
 	part_close(&again);
 }
 
@@ -165,7 +187,8 @@ void step_revoke(struct target *t)
 		  "the peer, not a CPU mapping in any process, not the other "
 		  "device.");
 	if (!t->slice.at) {
-		skip_revoke(0, "there is nothing that could be taken back");
+		skip_revoke(0, REVOKE_CHECKS,
+			    "there is nothing that could be taken back");
 		return;
 	}
 	before = snapshot(t);
@@ -173,18 +196,16 @@ void step_revoke(struct target *t)
 	ret = before ? peerbar_buffer_revoke(t->slice.buffer) : -ENOMEM;
 	if (!story_check(!ret, "revoke", "the owner revokes the slice", "%s",
 			 target_why(t, ret))) {
-		skip_revoke(1, "it was not revoked");
+		skip_revoke(1, REVOKE_CHECKS, "it was not revoked");
 		free(before);
 		return;
 	}
-	klog_expect(KLOG_DMA_FAULT);
 	check_peer_is_out(t);
 	check_cpu_is_out(t);
-	check_device_is_out(t, before);
 	ret = peerbar_buffer_revoke(t->slice.buffer);
 	story_check(ret == -EBADFD, "revoked-again", "a second revoke says so",
 		    "%s", ret ? strerrorname_np(-ret) : "it claims to work");
-	check_export_again(t, before);
+	check_range(t, before);
 	free(before);
 }
 
@@ -203,13 +224,13 @@ static void check_neighbour_peer(struct target *t)
 	/* The failed write has stopped the queues, as RDMA wants it. */
 	ret = target_connect(t);
 	if (!ret)
-		ret = target_ask_rdma(t, DEMO_WRITE, PEER_ADDRESS,
+		ret = target_ask_rdma(t, SERVANT_WRITE, PEER_ADDRESS,
 				      t->beside.mr->rkey, BESIDE_LENGTH,
 				      &answer);
 	if (!ret)
 		ret = answer.status;
 	if (!ret)
-		ret = target_ask_rdma(t, DEMO_COMPARE, PEER_ADDRESS,
+		ret = target_ask_rdma(t, SERVANT_COMPARE, PEER_ADDRESS,
 				      t->beside.mr->rkey, BESIDE_LENGTH,
 				      &answer);
 	if (!ret)

@@ -90,7 +90,7 @@ int target_ask(struct target *t, struct control_message *message)
 	return t->control < 0 ? -ENOTCONN : control_ask(t->control, message);
 }
 
-int target_ask_rdma(struct target *t, enum demo_request what, uint64_t address,
+int target_ask_rdma(struct target *t, enum servant_request what, uint64_t address,
 		    uint32_t key, uint64_t number,
 		    struct control_message *answer)
 {
@@ -103,7 +103,7 @@ int target_ask_rdma(struct target *t, enum demo_request what, uint64_t address,
 
 int target_connect(struct target *t)
 {
-	struct control_message message = { .what = DEMO_CONNECT };
+	struct control_message message = { .what = SERVANT_CONNECT };
 	int ret;
 
 	rdma_qp_close(&t->qp);
@@ -183,7 +183,7 @@ static int open_devices(struct target *t)
 
 static void close_all(struct target *t)
 {
-	struct control_message goodbye = { .what = DEMO_GOODBYE };
+	struct control_message goodbye = { .what = SERVANT_GOODBYE };
 
 	if (t->control >= 0) {
 		control_ask(t->control, &goodbye);

@@ -9,6 +9,7 @@
 #include "control.h"
 #include "demo.h"
 #include "rdma.h"
+#include "servant.h"
 
 #define MEMORY_BAR 2
 #define REGISTER_BAR 0
@@ -69,7 +70,7 @@ void part_close(struct part *part);
 /* Asks the peer for something; 0 or why it could not even be asked. */
 int target_ask(struct target *t, struct control_message *message);
 /* The same for the requests that name an address, a key and a number. */
-int target_ask_rdma(struct target *t, enum demo_request what, uint64_t address,
+int target_ask_rdma(struct target *t, enum servant_request what, uint64_t address,
 		    uint32_t key, uint64_t number,
 		    struct control_message *answer);
 /* A fresh pair of queues to the peer. */
