@@ -23,9 +23,7 @@ static const char *require(const char *name)
 
 	if (value && *value)
 		return value;
-	fprintf(stderr,
-		"peerbar-demo: %s is not set: run this with scripts/demo\n",
-		name);
+	fprintf(stderr, "peerbar-demo: %s is not set: run this with scripts/demo\n", name);
 	exit(EXIT_USAGE);
 }
 

@@ -6,7 +6,7 @@
 #include "story.h"
 
 #define TEXT_MAX 512
-#define WIDTH 76
+#define WIDTH	 76
 
 static struct {
 	bool json;
@@ -54,8 +54,7 @@ static void json_close_step(void)
 	story.in_step = false;
 }
 
-static void json_check(const char *id, const char *result, const char *what,
-		       const char *detail)
+static void json_check(const char *id, const char *result, const char *what, const char *detail)
 {
 	fputs(story.checks++ ? ",\n      {" : "\n      {", stdout);
 	json_member("id", id, ", ");
@@ -94,8 +93,7 @@ static void text_check(const char *mark, const char *what, const char *detail)
 {
 	char line[2 * TEXT_MAX + 8], first[16];
 
-	snprintf(line, sizeof(line), "%s%s%s", what, *detail ? ": " : "",
-		 detail);
+	snprintf(line, sizeof(line), "%s%s%s", what, *detail ? ": " : "", detail);
 	snprintf(first, sizeof(first), "   %-5s", mark);
 	if (story.quiet_line)
 		putchar('\n');
@@ -142,8 +140,7 @@ void story_step(const char *title)
 	story.quiet_line = false;
 	if (story.json) {
 		json_close_step();
-		fputs(story.steps ? ",\n    {" : ",\n  \"steps\": [\n    {",
-		      stdout);
+		fputs(story.steps ? ",\n    {" : ",\n  \"steps\": [\n    {", stdout);
 		json_member("title", title, ", \"checks\": [");
 	} else {
 		printf("\n%d. %s\n\n", story.steps + 1, title);
@@ -168,8 +165,7 @@ void story_say(const char *format, ...)
 	story.quiet_line = true;
 }
 
-bool story_check(bool ok, const char *id, const char *what, const char *detail,
-		 ...)
+bool story_check(bool ok, const char *id, const char *what, const char *detail, ...)
 {
 	char text[TEXT_MAX];
 	va_list args;
@@ -208,8 +204,8 @@ int story_end(void)
 		       "  \"skipped\": %d\n}\n",
 		       story.passed, story.failed, story.skipped);
 	} else {
-		printf("\n%d passed, %d failed, %d skipped\n", story.passed,
-		       story.failed, story.skipped);
+		printf("\n%d passed, %d failed, %d skipped\n", story.passed, story.failed,
+		       story.skipped);
 	}
 	fflush(stdout);
 	return story.failed || !story.passed ? 1 : 0;

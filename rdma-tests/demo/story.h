@@ -5,8 +5,7 @@
 
 #include <stdbool.h>
 
-#define STORY_PRINTF(string, args)                                             \
-	__attribute__((format(printf, string, args)))
+#define STORY_PRINTF(string, args) __attribute__((format(printf, string, args)))
 
 void story_begin(bool json, const char *title);
 /* A line of the cast: who plays what. */
@@ -18,8 +17,8 @@ void story_say(const char *format, ...) STORY_PRINTF(1, 2);
  * A thing that was checked. The detail, which may be "", says more: a figure,
  * or what went wrong. Returns ok.
  */
-bool story_check(bool ok, const char *id, const char *what, const char *detail,
-		 ...) STORY_PRINTF(4, 5);
+bool story_check(bool ok, const char *id, const char *what, const char *detail, ...)
+	STORY_PRINTF(4, 5);
 /* A check that could not be made because an earlier one has failed. */
 void story_skip(const char *id, const char *what, const char *why);
 

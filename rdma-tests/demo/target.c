@@ -13,8 +13,7 @@
 #include "story.h"
 #include "target.h"
 
-static void keep_problem(void *arg, enum peerbar_log_level level,
-			 const char *message)
+static void keep_problem(void *arg, enum peerbar_log_level level, const char *message)
 {
 	struct target *t = arg;
 
@@ -27,14 +26,12 @@ const char *target_why(struct target *t, int ret)
 	if (!ret)
 		t->problem[0] = '\0';
 	else if (!t->problem[0])
-		snprintf(t->problem, sizeof(t->problem), "%s",
-			 rdma_status_name(ret));
+		snprintf(t->problem, sizeof(t->problem), "%s", rdma_status_name(ret));
 	return t->problem;
 }
 
-int part_export(struct target *t, struct peerbar_device *dev, unsigned int bar,
-		uint64_t offset, uint64_t length, enum peerbar_memattr memattr,
-		struct part *part)
+int part_export(struct target *t, struct peerbar_device *dev, unsigned int bar, uint64_t offset,
+		uint64_t length, enum peerbar_memattr memattr, struct part *part)
 {
 	const struct peerbar_range range = {
 		.offset = offset,
@@ -46,14 +43,12 @@ int part_export(struct target *t, struct peerbar_device *dev, unsigned int bar,
 	};
 
 	t->problem[0] = '\0';
-	return peerbar_buffer_export(dev, bar, &range, 1, &options,
-				     &part->buffer);
+	return peerbar_buffer_export(dev, bar, &range, 1, &options, &part->buffer);
 }
 
 int part_map(struct part *part)
 {
-	int ret = peerbar_map(part->buffer, 0,
-			      peerbar_buffer_length(part->buffer), NULL,
+	int ret = peerbar_map(part->buffer, 0, peerbar_buffer_length(part->buffer), NULL,
 			      &part->mapping);
 
 	if (!ret)
@@ -69,9 +64,8 @@ int part_map_iova(struct target *t, struct part *part)
 	};
 
 	t->problem[0] = '\0';
-	return peerbar_iova_map(t->registers, part->buffer, 0,
-				peerbar_buffer_length(part->buffer), &below,
-				&part->iova);
+	return peerbar_iova_map(t->registers, part->buffer, 0, peerbar_buffer_length(part->buffer),
+				&below, &part->iova);
 }
 
 void part_close(struct part *part)
@@ -90,20 +84,19 @@ int target_ask(struct target *t, struct control_message *message)
 	return t->control < 0 ? -ENOTCONN : control_ask(t->control, message);
 }
 
-int target_ask_rdma(struct target *t, enum servant_request what, uint64_t address,
-		    uint32_t key, uint64_t number,
-		    struct control_message *answer)
+int target_ask_rdma(struct target *t, enum servant_request what, uint64_t address, uint32_t key,
+		    uint64_t number, struct control_message *answer)
 {
 	*answer = (struct control_message){
 		.what = what,
-		.value = { address, key, number },
+		.value = {address, key, number},
 	};
 	return target_ask(t, answer);
 }
 
 int target_connect(struct target *t)
 {
-	struct control_message message = { .what = SERVANT_CONNECT };
+	struct control_message message = {.what = SERVANT_CONNECT};
 	int ret;
 
 	rdma_qp_close(&t->qp);
@@ -138,11 +131,11 @@ static void introduce(struct target *t)
 	struct utsname name;
 
 	uname(&name);
-	story_role("target", "%s, Linux %s, with %s", t->cast->own_address,
-		   name.release, RDMA_DEVICE);
+	story_role("target", "%s, Linux %s, with %s", t->cast->own_address, name.release,
+		   RDMA_DEVICE);
 	if (strcmp(t->cast->own_address, t->cast->peer_address))
-		story_role("peer", "%s, with ordinary memory and %s",
-			   t->cast->peer_address, RDMA_DEVICE);
+		story_role("peer", "%s, with ordinary memory and %s", t->cast->peer_address,
+			   RDMA_DEVICE);
 	else
 		story_role("peer", "another process on this host");
 	if (!peerbar_device_bar(t->memory, MEMORY_BAR, &memory))
@@ -171,11 +164,9 @@ static int open_devices(struct target *t)
 	t->caps.size = sizeof(t->caps);
 	ret = peerbar_open(&options, &t->pb);
 	if (!ret)
-		ret = peerbar_device_open(t->pb, t->cast->memory, NULL,
-					  &t->memory);
+		ret = peerbar_device_open(t->pb, t->cast->memory, NULL, &t->memory);
 	if (!ret)
-		ret = peerbar_device_open(t->pb, t->cast->registers, NULL,
-					  &t->registers);
+		ret = peerbar_device_open(t->pb, t->cast->registers, NULL, &t->registers);
 	if (!ret)
 		ret = peerbar_device_caps(t->memory, &t->caps);
 	return ret;
@@ -183,7 +174,7 @@ static int open_devices(struct target *t)
 
 static void close_all(struct target *t)
 {
-	struct control_message goodbye = { .what = SERVANT_GOODBYE };
+	struct control_message goodbye = {.what = SERVANT_GOODBYE};
 
 	if (t->control >= 0) {
 		control_ask(t->control, &goodbye);
@@ -215,17 +206,16 @@ static void tell(struct target *t)
 
 int demo_target(const struct demo_cast *cast, bool json)
 {
-	struct target t = { .cast = cast, .listener = -1, .control = -1 };
+	struct target t = {.cast = cast, .listener = -1, .control = -1};
 	int ret;
 
 	/* First of all, so that the peer finds somebody to talk to. */
 	ret = control_listen(cast->control, &t.listener);
 	if (ret)
-		fprintf(stderr, "peerbar-demo: listening on %s: %s\n",
-			cast->control, strerror(-ret));
-	story_begin(json,
-		    "A peer writes into the memory of a PCI device, and the "
-		    "owner takes it back");
+		fprintf(stderr, "peerbar-demo: listening on %s: %s\n", cast->control,
+			strerror(-ret));
+	story_begin(json, "A peer writes into the memory of a PCI device, and the "
+			  "owner takes it back");
 	fault_catch();
 	ret = open_devices(&t);
 	if (!ret) {
@@ -233,8 +223,7 @@ int demo_target(const struct demo_cast *cast, bool json)
 		tell(&t);
 	} else {
 		story_step("The devices");
-		story_check(false, "open-devices", "open both devices", "%s",
-			    target_why(&t, ret));
+		story_check(false, "open-devices", "open both devices", "%s", target_why(&t, ret));
 	}
 	close_all(&t);
 	return story_end();

@@ -14,7 +14,7 @@
 #include "fixture.h"
 #include "raw.h"
 
-#define BASE MIB(1)
+#define BASE   MIB(1)
 #define LENGTH KIB(64)
 
 static void quiet_open(struct peerbar **pb)
@@ -90,10 +90,9 @@ static void open_twice(void)
 	CHECK_OK(try_open(fixture_env("PEERBAR_MEMDEV")));
 }
 
-static int try_export(struct fixture *f, unsigned int bar, uint64_t offset,
-		      uint64_t length)
+static int try_export(struct fixture *f, unsigned int bar, uint64_t offset, uint64_t length)
 {
-	const struct peerbar_range range = { offset, length };
+	const struct peerbar_range range = {offset, length};
 	struct peerbar_buffer *buffer = NULL;
 	int ret = peerbar_buffer_export(f->mem, bar, &range, 1, NULL, &buffer);
 
@@ -102,10 +101,9 @@ static int try_export(struct fixture *f, unsigned int bar, uint64_t offset,
 	return ret;
 }
 
-static int kernel_export(struct fixture *f, uint32_t bar, uint64_t offset,
-			 uint64_t length)
+static int kernel_export(struct fixture *f, uint32_t bar, uint64_t offset, uint64_t length)
 {
-	const struct raw_range range = { offset, length };
+	const struct raw_range range = {offset, length};
 
 	return raw_export(peerbar_device_fd(f->mem), bar, 0, &range, 1);
 }
@@ -155,14 +153,12 @@ static void bad_range_lists(void)
 
 	fixture_open(&f, FIXTURE_MEM);
 	device = peerbar_device_fd(f.mem);
-	CHECK_RET(peerbar_buffer_export(f.mem, MEM_BAR, NULL, 0, NULL,
-					&buffer),
-		  -EINVAL);
+	CHECK_RET(peerbar_buffer_export(f.mem, MEM_BAR, NULL, 0, NULL, &buffer), -EINVAL);
 	CHECK_RET(raw_export(device, MEM_BAR, 0, NULL, 0), -EINVAL);
-	ranges[0] = (struct raw_range){ 0, KIB(4) };
-	ranges[1] = (struct raw_range){ KIB(4), 0 };
+	ranges[0] = (struct raw_range){0, KIB(4)};
+	ranges[1] = (struct raw_range){KIB(4), 0};
 	CHECK_RET(raw_export(device, MEM_BAR, 0, ranges, 2), -EINVAL);
-	ranges[1] = (struct raw_range){ f.mem_length, KIB(4) };
+	ranges[1] = (struct raw_range){f.mem_length, KIB(4)};
 	CHECK_RET(raw_export(device, MEM_BAR, 0, ranges, 2), -EINVAL);
 	ranges[0].length = ranges[1].length = 1ULL << 63;
 	CHECK_RET(raw_export(device, MEM_BAR, 0, ranges, 2), -EINVAL);
@@ -188,8 +184,7 @@ static void no_dma_buf(void)
 	CHECK_RET(peerbar_device_revoke_fd(f.mem, file), -EINVAL);
 	CHECK_RET(peerbar_device_set_memattr_fd(f.mem, gone, NC), -EBADF);
 	CHECK_RET(peerbar_device_set_memattr_fd(f.mem, file, NC), -EINVAL);
-	CHECK_RET(peerbar_device_revoke_fd(f.mem, peerbar_device_fd(f.mem)),
-		  -EINVAL);
+	CHECK_RET(peerbar_device_revoke_fd(f.mem, peerbar_device_fd(f.mem)), -EINVAL);
 	CHECK_RET(peerbar_buffer_import(f.pb, file, &buffer), -EINVAL);
 	CHECK_RET(peerbar_buffer_import(f.pb, gone, &buffer), -EBADF);
 	close(file);
@@ -204,11 +199,8 @@ static void other_device(void)
 
 	fixture_open(&f, FIXTURE_MEM | FIXTURE_REG | NEED_SERIES);
 	buffer = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, NC);
-	CHECK_RET(peerbar_device_revoke_fd(f.reg, peerbar_buffer_fd(buffer)),
-		  -ENODEV);
-	CHECK_RET(peerbar_device_set_memattr_fd(f.reg,
-						peerbar_buffer_fd(buffer), WC),
-		  -ENODEV);
+	CHECK_RET(peerbar_device_revoke_fd(f.reg, peerbar_buffer_fd(buffer)), -ENODEV);
+	CHECK_RET(peerbar_device_set_memattr_fd(f.reg, peerbar_buffer_fd(buffer), WC), -ENODEV);
 	/* And it is none the worse for the attempt. */
 	CHECK_OK(peerbar_buffer_revoke(buffer));
 	peerbar_buffer_close(buffer);
@@ -226,8 +218,7 @@ static void unknown_attribute(void)
 	buffer = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, NC);
 	fd = peerbar_buffer_fd(buffer);
 	CHECK_RET(peerbar_device_set_memattr_fd(f.mem, fd, 2), -ENOENT);
-	CHECK_RET(peerbar_device_set_memattr_fd(f.mem, fd, UINT32_MAX),
-		  -ENOENT);
+	CHECK_RET(peerbar_device_set_memattr_fd(f.mem, fd, UINT32_MAX), -ENOENT);
 	CHECK_OK(peerbar_device_set_memattr_fd(f.mem, fd, WC));
 	peerbar_buffer_close(buffer);
 	fixture_close(&f);
@@ -255,31 +246,24 @@ static void bad_mappings(void)
 /* Options of a size or with values that the library does not know. */
 static void bad_options(void)
 {
-	const struct peerbar_range range = { BASE, LENGTH };
-	struct peerbar_export_options options = { .size = 1 };
+	const struct peerbar_range range = {BASE, LENGTH};
+	struct peerbar_export_options options = {.size = 1};
 	struct {
 		struct peerbar_export_options known;
 		uint64_t more;
-	} larger = { .known = { .size = sizeof(larger) }, .more = 1 };
+	} larger = {.known = {.size = sizeof(larger)}, .more = 1};
 	struct peerbar_buffer *buffer;
 	struct fixture f;
 
 	fixture_open(&f, FIXTURE_MEM | NEED_MEMATTR);
-	CHECK_RET(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1, &options,
-					&buffer),
-		  -EINVAL);
-	CHECK_RET(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1,
-					&larger.known, &buffer),
-		  -E2BIG);
+	CHECK_RET(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1, &options, &buffer), -EINVAL);
+	CHECK_RET(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1, &larger.known, &buffer), -E2BIG);
 	larger.more = 0;
-	CHECK_OK(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1,
-				       &larger.known, &buffer));
+	CHECK_OK(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1, &larger.known, &buffer));
 	peerbar_buffer_close(buffer);
 	options.size = sizeof(options);
 	options.memattr = 7;
-	CHECK_RET(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1, &options,
-					&buffer),
-		  -ENOENT);
+	CHECK_RET(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1, &options, &buffer), -ENOENT);
 	fixture_close(&f);
 }
 
@@ -298,30 +282,26 @@ static void bad_iova_maps(void)
 	fixture_open(&f, FIXTURE_MEM | FIXTURE_REG | NEED_IOVA);
 	buffer = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, NC);
 	CHECK_RET(peerbar_iova_map(f.reg, buffer, 0, 0, NULL, &map), -EINVAL);
-	CHECK_RET(peerbar_iova_map(f.reg, buffer, LENGTH, KIB(4), NULL, &map),
-		  -EINVAL);
-	CHECK_RET(peerbar_iova_map(f.reg, buffer, 0, LENGTH + KIB(4), NULL,
-				   &map),
-		  -EINVAL);
-	CHECK_RET(peerbar_iova_map(f.reg, buffer, 0, LENGTH, &options, &map),
-		  -EINVAL);
+	CHECK_RET(peerbar_iova_map(f.reg, buffer, LENGTH, KIB(4), NULL, &map), -EINVAL);
+	CHECK_RET(peerbar_iova_map(f.reg, buffer, 0, LENGTH + KIB(4), NULL, &map), -EINVAL);
+	CHECK_RET(peerbar_iova_map(f.reg, buffer, 0, LENGTH, &options, &map), -EINVAL);
 	peerbar_buffer_close(buffer);
 	fixture_close(&f);
 }
 
 static const struct tap_case cases[] = {
-	{ "no_such_device", no_such_device },
-	{ "not_bound", not_bound },
-	{ "open_twice", open_twice },
-	{ "no_such_bar", no_such_bar },
-	{ "bad_ranges", bad_ranges },
-	{ "bad_range_lists", bad_range_lists },
-	{ "no_dma_buf", no_dma_buf },
-	{ "other_device", other_device },
-	{ "unknown_attribute", unknown_attribute },
-	{ "bad_mappings", bad_mappings },
-	{ "bad_options", bad_options },
-	{ "bad_iova_maps", bad_iova_maps },
+	{"no_such_device", no_such_device},
+	{"not_bound", not_bound},
+	{"open_twice", open_twice},
+	{"no_such_bar", no_such_bar},
+	{"bad_ranges", bad_ranges},
+	{"bad_range_lists", bad_range_lists},
+	{"no_dma_buf", no_dma_buf},
+	{"other_device", other_device},
+	{"unknown_attribute", unknown_attribute},
+	{"bad_mappings", bad_mappings},
+	{"bad_options", bad_options},
+	{"bad_iova_maps", bad_iova_maps},
 };
 
 TAP_MAIN(cases)

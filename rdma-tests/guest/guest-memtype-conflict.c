@@ -12,11 +12,11 @@
 #include "fixture.h"
 #include "raw.h"
 
-#define BASE MIB(1)
-#define LENGTH KIB(64)
+#define BASE	 MIB(1)
+#define LENGTH	 KIB(64)
 #define UC_MINUS PEERBAR_MEMTYPE_UC_MINUS
-#define IS_WC PEERBAR_MEMTYPE_WC
-#define NEEDS (FIXTURE_MEM | NEED_SERIES)
+#define IS_WC	 PEERBAR_MEMTYPE_WC
+#define NEEDS	 (FIXTURE_MEM | NEED_SERIES)
 
 static enum peerbar_memtype type_of(enum peerbar_memattr memattr)
 {
@@ -29,8 +29,7 @@ static enum peerbar_memattr other(enum peerbar_memattr memattr)
 }
 
 /* first is mapped; the other type at offset is refused, then granted. */
-static void conflict_at(uint64_t offset, uint64_t length,
-			enum peerbar_memattr memattr)
+static void conflict_at(uint64_t offset, uint64_t length, enum peerbar_memattr memattr)
 {
 	struct peerbar_mapping *map;
 	struct peerbar_buffer *second;
@@ -115,8 +114,7 @@ static void same_type_shared(void)
 static void repeated_range(void)
 {
 	const struct peerbar_range ranges[] = {
-		{ BASE, KIB(8) }, { BASE + KIB(4), KIB(8) }, { BASE, KIB(4) }
-	};
+		{BASE, KIB(8)}, {BASE + KIB(4), KIB(8)}, {BASE, KIB(4)}};
 	const struct peerbar_export_options options = {
 		.size = sizeof(options),
 		.memattr = WC,
@@ -127,12 +125,10 @@ static void repeated_range(void)
 	struct fixture f;
 
 	fixture_open(&f, NEEDS);
-	CHECK_OK(peerbar_buffer_export(f.mem, MEM_BAR, ranges, 3, &options,
-				       &buffer));
+	CHECK_OK(peerbar_buffer_export(f.mem, MEM_BAR, ranges, 3, &options, &buffer));
 	CHECK_OK(peerbar_map(buffer, 0, KIB(20), NULL, &map));
 	demand_memtype(peerbar_mapping_addr(map), IS_WC);
-	demand_memtype((volatile uint8_t *)peerbar_mapping_addr(map) + KIB(16),
-		       IS_WC);
+	demand_memtype((volatile uint8_t *)peerbar_mapping_addr(map) + KIB(16), IS_WC);
 	peerbar_unmap(map);
 	peerbar_buffer_close(buffer);
 	/* And nothing of it stays reserved. */
@@ -142,8 +138,7 @@ static void repeated_range(void)
 	fixture_close(&f);
 }
 
-static int map_device(struct fixture *f, uint64_t offset, size_t length,
-		      void **out)
+static int map_device(struct fixture *f, uint64_t offset, size_t length, void **out)
 {
 	int device = peerbar_device_fd(f->mem);
 	uint64_t region;
@@ -251,8 +246,7 @@ static void nothing_stays_reserved(void)
 		slice_close(&slice);
 	}
 	after = memtype_entries();
-	CHECK(after == before, "%d memtype entries before, %d after", before,
-	      after);
+	CHECK(after == before, "%d memtype entries before, %d after", before, after);
 	fixture_close(&f);
 }
 
@@ -287,10 +281,8 @@ static void moved(void)
 
 	fixture_open(&f, NEEDS);
 	slice_open(&f, BASE, LENGTH, WC, &slice);
-	place = mmap(NULL, LENGTH, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		     0);
-	at = mremap((void *)slice.at, LENGTH, LENGTH,
-		    MREMAP_MAYMOVE | MREMAP_FIXED, place);
+	place = mmap(NULL, LENGTH, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	at = mremap((void *)slice.at, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED, place);
 	CHECK(at == place, "mremap: %s", strerror(errno));
 	demand_memtype(at, IS_WC);
 	munmap(at, LENGTH);
@@ -364,11 +356,9 @@ static void device_closed(void)
 		struct peerbar_buffer *buffer;
 
 		fixture_open(&f, NEEDS);
-		buffer = fixture_export(f.mem, MEM_BAR, BASE, LENGTH,
-					i % 2 ? NC : WC);
+		buffer = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, i % 2 ? NC : WC);
 		fd = fcntl(peerbar_buffer_fd(buffer), F_DUPFD_CLOEXEC, 0);
-		CHECK_OK(try_mmap(fd, LENGTH, PROT_READ | PROT_WRITE,
-				  MAP_SHARED, 0, &at));
+		CHECK_OK(try_mmap(fd, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, 0, &at));
 		demand_memtype(at, type_of(i % 2 ? NC : WC));
 		peerbar_buffer_close(buffer);
 		fixture_close(&f);
@@ -384,20 +374,20 @@ static void device_closed(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "write_combining_first", write_combining_first },
-	{ "noncached_first", noncached_first },
-	{ "one_page_shared", one_page_shared },
-	{ "no_page_shared", no_page_shared },
-	{ "same_type_shared", same_type_shared },
-	{ "repeated_range", repeated_range },
-	{ "device_mmap_first", device_mmap_first },
-	{ "device_mmap_second", device_mmap_second },
-	{ "device_mmap_beside", device_mmap_beside },
-	{ "nothing_stays_reserved", nothing_stays_reserved, 120 },
-	{ "partial_munmap", partial_munmap },
-	{ "moved", moved },
-	{ "child_holds_on", child_holds_on },
-	{ "device_closed", device_closed },
+	{"write_combining_first", write_combining_first},
+	{"noncached_first", noncached_first},
+	{"one_page_shared", one_page_shared},
+	{"no_page_shared", no_page_shared},
+	{"same_type_shared", same_type_shared},
+	{"repeated_range", repeated_range},
+	{"device_mmap_first", device_mmap_first},
+	{"device_mmap_second", device_mmap_second},
+	{"device_mmap_beside", device_mmap_beside},
+	{"nothing_stays_reserved", nothing_stays_reserved, 120},
+	{"partial_munmap", partial_munmap},
+	{"moved", moved},
+	{"child_holds_on", child_holds_on},
+	{"device_closed", device_closed},
 };
 
 TAP_MAIN(cases)

@@ -11,8 +11,8 @@
 #include "fixture.h"
 
 #define UC_MINUS PEERBAR_MEMTYPE_UC_MINUS
-#define IS_WC PEERBAR_MEMTYPE_WC
-#define NEEDS (FIXTURE_MEM | NEED_SERIES)
+#define IS_WC	 PEERBAR_MEMTYPE_WC
+#define NEEDS	 (FIXTURE_MEM | NEED_SERIES)
 
 static enum peerbar_memtype type_of(enum peerbar_memattr memattr)
 {
@@ -50,14 +50,13 @@ static void noncached(void)
 /* The default is noncached. */
 static void by_default(void)
 {
-	const struct peerbar_range range = { MIB(1), KIB(4) };
+	const struct peerbar_range range = {MIB(1), KIB(4)};
 	struct peerbar_mapping *map;
 	struct peerbar_buffer *buffer;
 	struct fixture f;
 
 	fixture_open(&f, NEEDS);
-	CHECK_OK(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1, NULL,
-				       &buffer));
+	CHECK_OK(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1, NULL, &buffer));
 	CHECK_OK(peerbar_map(buffer, 0, KIB(4), NULL, &map));
 	demand_memtype(peerbar_mapping_addr(map), UC_MINUS);
 	peerbar_unmap(map);
@@ -78,8 +77,7 @@ static void mixed(uint64_t length)
 	}
 	for (uint32_t i = 0; i < 16; i++) {
 		demand_memtype(slices[i].at, type_of(i % 2 ? WC : NC));
-		demand_memtype(slices[i].at + length - 4,
-			       type_of(i % 2 ? WC : NC));
+		demand_memtype(slices[i].at + length - 4, type_of(i % 2 ? WC : NC));
 		CHECK(pattern_matches(slices[i].at, length, i), "slice %u", i);
 	}
 	for (uint32_t i = 0; i < 16; i++)
@@ -136,9 +134,8 @@ static void many_ranges(void)
 
 	fixture_open(&f, NEEDS);
 	for (int i = 0; i < 8; i++)
-		ranges[i] = (struct peerbar_range){ MIB(8 - i), f.page };
-	CHECK_OK(peerbar_buffer_export(f.mem, MEM_BAR, ranges, 8, &options,
-				       &buffer));
+		ranges[i] = (struct peerbar_range){MIB(8 - i), f.page};
+	CHECK_OK(peerbar_buffer_export(f.mem, MEM_BAR, ranges, 8, &options, &buffer));
 	CHECK_OK(peerbar_map(buffer, 0, 8 * f.page, NULL, &map));
 	at = peerbar_mapping_addr(map);
 	for (int i = 0; i < 8; i++)
@@ -277,20 +274,20 @@ static void registers(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "write_combining", write_combining },
-	{ "noncached", noncached },
-	{ "by_default", by_default },
-	{ "mixed_pages", mixed_pages },
-	{ "mixed_slices", mixed_slices },
-	{ "huge_write_combining", huge_write_combining },
-	{ "huge_noncached", huge_noncached },
-	{ "many_ranges", many_ranges },
-	{ "after_fork", after_fork },
-	{ "after_reset", after_reset },
-	{ "after_revoke", after_revoke },
-	{ "later_mappings_only", later_mappings_only },
-	{ "set_before_mapping", set_before_mapping },
-	{ "registers", registers },
+	{"write_combining", write_combining},
+	{"noncached", noncached},
+	{"by_default", by_default},
+	{"mixed_pages", mixed_pages},
+	{"mixed_slices", mixed_slices},
+	{"huge_write_combining", huge_write_combining},
+	{"huge_noncached", huge_noncached},
+	{"many_ranges", many_ranges},
+	{"after_fork", after_fork},
+	{"after_reset", after_reset},
+	{"after_revoke", after_revoke},
+	{"later_mappings_only", later_mappings_only},
+	{"set_before_mapping", set_before_mapping},
+	{"registers", registers},
 };
 
 TAP_MAIN(cases)

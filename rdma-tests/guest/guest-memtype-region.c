@@ -13,13 +13,12 @@
 #include "fixture.h"
 #include "raw.h"
 
-#define BASE MIB(1)
+#define BASE   MIB(1)
 #define LENGTH KIB(64)
-#define IS_WC PEERBAR_MEMTYPE_WC
-#define NEEDS (FIXTURE_MEM | NEED_SERIES)
+#define IS_WC  PEERBAR_MEMTYPE_WC
+#define NEEDS  (FIXTURE_MEM | NEED_SERIES)
 
-static void region_round_trip(struct fixture *f, uint64_t offset,
-			      uint64_t length, uint32_t seed)
+static void region_round_trip(struct fixture *f, uint64_t offset, uint64_t length, uint32_t seed)
 {
 	int device = peerbar_device_fd(f->mem);
 	uint8_t *data = malloc(length);
@@ -29,8 +28,7 @@ static void region_round_trip(struct fixture *f, uint64_t offset,
 	CHECK_OK(raw_region_write(device, MEM_BAR, offset, data, length));
 	pattern_fill(data, length, seed + 1);
 	CHECK_OK(raw_region_read(device, MEM_BAR, offset, data, length));
-	CHECK(pattern_matches(data, length, seed), "region at %#llx",
-	      (unsigned long long)offset);
+	CHECK(pattern_matches(data, length, seed), "region at %#llx", (unsigned long long)offset);
 	free(data);
 }
 
@@ -62,8 +60,7 @@ static void inside(void)
 	fixture_open(&f, NEEDS);
 	slice_open(&f, BASE, LENGTH, WC, &slice);
 	pattern_fill(slice.at, LENGTH, 4);
-	CHECK_OK(raw_region_read(peerbar_device_fd(f.mem), MEM_BAR, BASE, data,
-				 LENGTH));
+	CHECK_OK(raw_region_read(peerbar_device_fd(f.mem), MEM_BAR, BASE, data, LENGTH));
 	CHECK(pattern_matches(data, LENGTH, 4), "read inside");
 	region_round_trip(&f, BASE, LENGTH, 5);
 	CHECK(pattern_matches(slice.at, LENGTH, 5), "write inside");
@@ -115,8 +112,7 @@ static void await_value(volatile uint8_t *at, uint32_t wanted)
 	}
 }
 
-static void eventfd_at(struct fixture *f, uint64_t offset, volatile uint8_t *at,
-		       uint32_t value)
+static void eventfd_at(struct fixture *f, uint64_t offset, volatile uint8_t *at, uint32_t value)
 {
 	int device = peerbar_device_fd(f->mem);
 	int event = eventfd(0, EFD_CLOEXEC);
@@ -164,12 +160,9 @@ static void after_revoke(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "beside", beside },
-	{ "inside", inside },
-	{ "across", across },
-	{ "region_first", region_first },
-	{ "ioeventfd", ioeventfd },
-	{ "after_revoke", after_revoke },
+	{"beside", beside},	  {"inside", inside},
+	{"across", across},	  {"region_first", region_first},
+	{"ioeventfd", ioeventfd}, {"after_revoke", after_revoke},
 };
 
 TAP_MAIN(cases)

@@ -8,7 +8,7 @@
 #include "fixture.h"
 #include "raw.h"
 
-#define BASE MIB(1)
+#define BASE   MIB(1)
 #define LENGTH KIB(64)
 
 static void plain_open(struct fixture *f)
@@ -21,7 +21,7 @@ static void plain_open(struct fixture *f)
 /* The capabilities say what is there and what is not. */
 static void capabilities(void)
 {
-	struct peerbar_device_caps caps = { .size = sizeof(caps) };
+	struct peerbar_device_caps caps = {.size = sizeof(caps)};
 	struct fixture f;
 
 	plain_open(&f);
@@ -65,8 +65,7 @@ static void kernel_errnos(void)
 	buffer = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, NC);
 	fd = peerbar_buffer_fd(buffer);
 	device = peerbar_device_fd(f.mem);
-	CHECK_RET(try_mmap(fd, LENGTH, PROT_READ, MAP_SHARED, 0, NULL),
-		  -EINVAL);
+	CHECK_RET(try_mmap(fd, LENGTH, PROT_READ, MAP_SHARED, 0, NULL), -EINVAL);
 	CHECK_RET(raw_revoke(device, fd), -ENOTTY);
 	CHECK_RET(raw_memattr(device, fd, 1), -ENOTTY);
 	peerbar_buffer_close(buffer);
@@ -76,7 +75,7 @@ static void kernel_errnos(void)
 /* A write-combining buffer is refused as a whole, not made noncached. */
 static void no_silent_noncached(void)
 {
-	const struct peerbar_range range = { BASE, LENGTH };
+	const struct peerbar_range range = {BASE, LENGTH};
 	const struct peerbar_export_options options = {
 		.size = sizeof(options),
 		.memattr = WC,
@@ -85,17 +84,15 @@ static void no_silent_noncached(void)
 	struct fixture f;
 
 	plain_open(&f);
-	CHECK_RET(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1, &options,
-					&buffer),
-		  -EOPNOTSUPP);
+	CHECK_RET(peerbar_buffer_export(f.mem, MEM_BAR, &range, 1, &options, &buffer), -EOPNOTSUPP);
 	fixture_close(&f);
 }
 
 static const struct tap_case cases[] = {
-	{ "capabilities", capabilities },
-	{ "operations", operations },
-	{ "kernel_errnos", kernel_errnos },
-	{ "no_silent_noncached", no_silent_noncached },
+	{"capabilities", capabilities},
+	{"operations", operations},
+	{"kernel_errnos", kernel_errnos},
+	{"no_silent_noncached", no_silent_noncached},
 };
 
 TAP_MAIN(cases)

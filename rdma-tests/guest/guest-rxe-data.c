@@ -8,9 +8,9 @@
 
 #include "loopback.h"
 
-#define BASE MIB(1)
-#define AREA MIB(2)
-#define IOVA 0x7000000000ULL
+#define BASE  MIB(1)
+#define AREA  MIB(2)
+#define IOVA  0x7000000000ULL
 #define NEEDS (FIXTURE_MEM | NEED_SERIES)
 
 /* A slice, mapped for the CPU, and a region over all of it. */
@@ -44,34 +44,26 @@ static void round_trip(struct bench *b, uint64_t offset, uint32_t length)
 	uint32_t seed = (uint32_t)(offset * 31 + length);
 
 	pattern_fill(local, length, seed);
-	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, length, IOVA + offset,
-			    b->mr->rkey),
-		 0);
+	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, length, IOVA + offset, b->mr->rkey), 0);
 	CHECK(pattern_matches(b->slice.at + offset, length, seed),
-	      "%u bytes at %llu: the CPU sees something else", length,
-	      (unsigned long long)offset);
+	      "%u bytes at %llu: the CPU sees something else", length, (unsigned long long)offset);
 	memset(local, 0, length);
-	CHECK_WC(rdma_read(&b->l.peer, &b->l.mem, 0, length, IOVA + offset,
-			   b->mr->rkey),
-		 0);
-	CHECK(pattern_matches(local, length, seed),
-	      "%u bytes at %llu: read back something else", length,
-	      (unsigned long long)offset);
+	CHECK_WC(rdma_read(&b->l.peer, &b->l.mem, 0, length, IOVA + offset, b->mr->rkey), 0);
+	CHECK(pattern_matches(local, length, seed), "%u bytes at %llu: read back something else",
+	      length, (unsigned long long)offset);
 }
 
 static void lengths(enum peerbar_memattr memattr)
 {
-	static const uint32_t sizes[] = { 1,	2,    3,     4,	    7,
-					  8,	15,   64,    255,   1023,
-					  1024, 4095, 4096,  4097,  8192,
-					  8197, 9001, 65536, 65537, 1048576 };
-	static const uint64_t offsets[] = { 0, 1, 2, 4, 4093, 4096, 65535 };
+	static const uint32_t sizes[] = {1,    2,    3,	   4,	  7,	 8,	 15,
+					 64,   255,  1023, 1024,  4095,	 4096,	 4097,
+					 8192, 8197, 9001, 65536, 65537, 1048576};
+	static const uint64_t offsets[] = {0, 1, 2, 4, 4093, 4096, 65535};
 	struct bench b;
 
 	bench_open(&b, memattr);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-		for (size_t k = 0; k < sizeof(offsets) / sizeof(offsets[0]);
-		     k++)
+		for (size_t k = 0; k < sizeof(offsets) / sizeof(offsets[0]); k++)
 			round_trip(&b, offsets[k], sizes[i]);
 	/* Right up to the region's end. */
 	round_trip(&b, AREA - 1, 1);
@@ -113,11 +105,8 @@ static void thousand_rounds(void)
 		uint64_t offset = next(&state) % (area - length);
 
 		for (uint32_t k = 0; k < length; k++)
-			shadow[offset + k] = b.l.mem.at[k] =
-				(uint8_t)next(&state);
-		CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, length,
-				    IOVA + offset, b.mr->rkey),
-			 0);
+			shadow[offset + k] = b.l.mem.at[k] = (uint8_t)next(&state);
+		CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, length, IOVA + offset, b.mr->rkey), 0);
 		if (i % 50 != 49)
 			continue;
 		peerbar_copy_from(copy, b.slice.at, area);
@@ -136,9 +125,7 @@ static void nothing_beside(void)
 	bench_open(&b, NC);
 	pattern_fill(b.slice.at, KIB(16), 1);
 	memset(b.l.mem.at, 0xee, KIB(16));
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 4099, IOVA + 4001,
-			    b.mr->rkey),
-		 0);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 4099, IOVA + 4001, b.mr->rkey), 0);
 	CHECK(pattern_matches(b.slice.at, 4001, 1), "bytes before changed");
 	for (size_t i = 4001; i < 8100; i++)
 		CHECK(peerbar_read8(b.slice.at + i) == 0xee, "byte %zu", i);
@@ -174,25 +161,19 @@ static void atomics(enum peerbar_memattr memattr)
 		word = (volatile uint64_t *)(b.slice.at + offset);
 		peerbar_write64(word, 40);
 		peerbar_wc_flush();
-		CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA + offset,
-					b.mr->rkey, 2),
-			 0);
-		CHECK(*old == 40 && peerbar_read64(word) == 42,
-		      "fetch-and-add: %llu, %llu", (unsigned long long)*old,
-		      (unsigned long long)peerbar_read64(word));
-		CHECK_WC(rdma_compare_swap(&b.l.peer, &b.l.mem, IOVA + offset,
-					   b.mr->rkey, 42, ~0ULL),
+		CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA + offset, b.mr->rkey, 2), 0);
+		CHECK(*old == 40 && peerbar_read64(word) == 42, "fetch-and-add: %llu, %llu",
+		      (unsigned long long)*old, (unsigned long long)peerbar_read64(word));
+		CHECK_WC(rdma_compare_swap(&b.l.peer, &b.l.mem, IOVA + offset, b.mr->rkey, 42,
+					   ~0ULL),
 			 0);
 		CHECK(*old == 42 && peerbar_read64(word) == ~0ULL, "swap");
-		CHECK_WC(rdma_compare_swap(&b.l.peer, &b.l.mem, IOVA + offset,
-					   b.mr->rkey, 42, 1),
+		CHECK_WC(rdma_compare_swap(&b.l.peer, &b.l.mem, IOVA + offset, b.mr->rkey, 42, 1),
 			 0);
-		CHECK(*old == ~0ULL && peerbar_read64(word) == ~0ULL,
-		      "swapped without a match");
+		CHECK(*old == ~0ULL && peerbar_read64(word) == ~0ULL, "swapped without a match");
 	}
 	/* An address that is not a multiple of eight is refused here already. */
-	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA + 4, b.mr->rkey, 1),
-		 -EINVAL);
+	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA + 4, b.mr->rkey, 1), -EINVAL);
 	bench_close(&b);
 }
 
@@ -206,8 +187,8 @@ static void atomics_write_combining(void)
 	atomics(WC);
 }
 
-static struct rdma_op local_op(struct bench *b, enum ibv_wr_opcode opcode,
-			       uint64_t offset, uint32_t length)
+static struct rdma_op local_op(struct bench *b, enum ibv_wr_opcode opcode, uint64_t offset,
+			       uint32_t length)
 {
 	return (struct rdma_op){
 		.opcode = opcode,
@@ -226,8 +207,7 @@ static void send_receive(void)
 
 	bench_open(&b, WC);
 	pattern_fill(b.slice.at + 100, 10001, 1);
-	CHECK_OK(rdma_post_receive(&b.l.peer, (uintptr_t)b.l.mem.at,
-				   b.l.mem.mr->lkey, 10001));
+	CHECK_OK(rdma_post_receive(&b.l.peer, (uintptr_t)b.l.mem.at, b.l.mem.mr->lkey, 10001));
 	op = local_op(&b, IBV_WR_SEND, 100, 10001);
 	CHECK_WC(rdma_do(&b.l.owner, &op), 0);
 	CHECK_WC(rdma_wait(&b.l.peer, &wc), 0);
@@ -236,14 +216,13 @@ static void send_receive(void)
 
 	pattern_fill(b.l.mem.at, 20003, 2);
 	CHECK_OK(rdma_post_receive(&b.l.owner, IOVA + 4095, b.mr->lkey, 20003));
-	op = (struct rdma_op){ .opcode = IBV_WR_SEND,
-			       .local = (uintptr_t)b.l.mem.at,
-			       .lkey = b.l.mem.mr->lkey,
-			       .length = 20003 };
+	op = (struct rdma_op){.opcode = IBV_WR_SEND,
+			      .local = (uintptr_t)b.l.mem.at,
+			      .lkey = b.l.mem.mr->lkey,
+			      .length = 20003};
 	CHECK_WC(rdma_do(&b.l.peer, &op), 0);
 	CHECK_WC(rdma_wait(&b.l.owner, &wc), 0);
-	CHECK(pattern_matches(b.slice.at + 4095, 20003, 2),
-	      "received something else");
+	CHECK(pattern_matches(b.slice.at + 4095, 20003, 2), "received something else");
 	bench_close(&b);
 }
 
@@ -306,13 +285,13 @@ static void write_with_immediate(void)
 	bench_open(&b, WC);
 	pattern_fill(b.l.mem.at, 12345, 6);
 	CHECK_OK(rdma_post_receive(&b.l.owner, IOVA + MIB(1), b.mr->lkey, 4));
-	op = (struct rdma_op){ .opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
-			       .local = (uintptr_t)b.l.mem.at,
-			       .lkey = b.l.mem.mr->lkey,
-			       .length = 12345,
-			       .remote = IOVA + 1,
-			       .rkey = b.mr->rkey,
-			       .immediate = 0xabcd };
+	op = (struct rdma_op){.opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
+			      .local = (uintptr_t)b.l.mem.at,
+			      .lkey = b.l.mem.mr->lkey,
+			      .length = 12345,
+			      .remote = IOVA + 1,
+			      .rkey = b.mr->rkey,
+			      .immediate = 0xabcd};
 	CHECK_WC(rdma_do(&b.l.peer, &op), 0);
 	CHECK_WC(rdma_wait(&b.l.owner, &wc), 0);
 	CHECK(ntohl(wc.imm_data) == 0xabcd, "immediate %x", ntohl(wc.imm_data));
@@ -326,8 +305,7 @@ static void bounds(void)
 	struct bench b;
 
 	bench_open(&b, NC);
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 2, IOVA + AREA - 1,
-			    b.mr->rkey),
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 2, IOVA + AREA - 1, b.mr->rkey),
 		 IBV_WC_REM_ACCESS_ERR);
 	loopback_reconnect(&b.l);
 	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 1, IOVA - 1, b.mr->rkey),
@@ -336,8 +314,7 @@ static void bounds(void)
 	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 8, IOVA + AREA, b.mr->rkey),
 		 IBV_WC_REM_ACCESS_ERR);
 	loopback_reconnect(&b.l);
-	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA + AREA, b.mr->rkey,
-				1),
+	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA + AREA, b.mr->rkey, 1),
 		 IBV_WC_REM_ACCESS_ERR);
 	loopback_reconnect(&b.l);
 	round_trip(&b, 0, 64);
@@ -351,20 +328,18 @@ static void rights(void)
 	struct bench b;
 
 	bench_open(&b, NC);
-	CHECK_OK(peerbar_reg_mr(b.slice.buffer, b.l.rdma.pd, 0, AREA, IOVA,
-				IBV_ACCESS_REMOTE_READ, &readable));
-	CHECK_OK(peerbar_reg_mr(b.slice.buffer, b.l.rdma.pd, 0, AREA, IOVA,
-				IBV_ACCESS_LOCAL_WRITE, &local));
-	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 64, IOVA, readable->rkey),
-		 0);
+	CHECK_OK(peerbar_reg_mr(b.slice.buffer, b.l.rdma.pd, 0, AREA, IOVA, IBV_ACCESS_REMOTE_READ,
+				&readable));
+	CHECK_OK(peerbar_reg_mr(b.slice.buffer, b.l.rdma.pd, 0, AREA, IOVA, IBV_ACCESS_LOCAL_WRITE,
+				&local));
+	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 64, IOVA, readable->rkey), 0);
 	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 64, IOVA, readable->rkey),
 		 IBV_WC_REM_ACCESS_ERR);
 	loopback_reconnect(&b.l);
 	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA, readable->rkey, 1),
 		 IBV_WC_REM_ACCESS_ERR);
 	loopback_reconnect(&b.l);
-	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 64, IOVA, local->rkey),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 64, IOVA, local->rkey), IBV_WC_REM_ACCESS_ERR);
 	loopback_reconnect(&b.l);
 	CHECK_OK(-ibv_dereg_mr(local));
 	CHECK_OK(-ibv_dereg_mr(readable));
@@ -379,14 +354,11 @@ static void part_of_a_buffer(void)
 	struct bench b;
 
 	bench_open(&b, NC);
-	mr = loopback_register(&b.l, b.slice.buffer, KIB(8) + 0x123, 10000,
-			       0x123);
+	mr = loopback_register(&b.l, b.slice.buffer, KIB(8) + 0x123, 10000, 0x123);
 	pattern_fill(b.l.mem.at, 10000, 8);
 	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 10000, 0x123, mr->rkey), 0);
-	CHECK(pattern_matches(b.slice.at + KIB(8) + 0x123, 10000, 8),
-	      "contents");
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 1, 0x122, mr->rkey),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK(pattern_matches(b.slice.at + KIB(8) + 0x123, 10000, 8), "contents");
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 1, 0x122, mr->rkey), IBV_WC_REM_ACCESS_ERR);
 	CHECK_OK(-ibv_dereg_mr(mr));
 	bench_close(&b);
 }
@@ -401,17 +373,15 @@ static void many_ranges(void)
 
 	bench_open(&b, NC);
 	for (int i = 0; i < 16; i++)
-		ranges[i] = (struct peerbar_range){ BASE + (15 - i) * KIB(64),
-						    KIB(4) };
-	CHECK_OK(peerbar_buffer_export(b.f.mem, MEM_BAR, ranges, 16, NULL,
-				       &buffer));
+		ranges[i] = (struct peerbar_range){BASE + (15 - i) * KIB(64), KIB(4)};
+	CHECK_OK(peerbar_buffer_export(b.f.mem, MEM_BAR, ranges, 16, NULL, &buffer));
 	mr = loopback_register(&b.l, buffer, 0, KIB(64), 0);
 	peerbar_buffer_close(buffer);
 	pattern_fill(b.l.mem.at, KIB(64), 9);
 	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, KIB(64), 0, mr->rkey), 0);
 	for (int i = 0; i < 16; i++)
-		CHECK(!memcmp((void *)(b.slice.at + (15 - i) * KIB(64)),
-			      b.l.mem.at + i * KIB(4), KIB(4)),
+		CHECK(!memcmp((void *)(b.slice.at + (15 - i) * KIB(64)), b.l.mem.at + i * KIB(4),
+			      KIB(4)),
 		      "range %d", i);
 	CHECK_OK(-ibv_dereg_mr(mr));
 	bench_close(&b);
@@ -429,37 +399,34 @@ static void whole_bar(void)
 	mr = loopback_register(&b.l, buffer, 0, b.f.mem_length, 0);
 	peerbar_buffer_close(buffer);
 	pattern_fill(b.l.mem.at, KIB(64), 10);
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, KIB(64), BASE, mr->rkey),
-		 0);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, KIB(64), BASE, mr->rkey), 0);
 	CHECK(pattern_matches(b.slice.at, KIB(64), 10), "contents");
 	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, KIB(64), 0, mr->rkey), 0);
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, KIB(64),
-			    b.f.mem_length - KIB(64), mr->rkey),
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, KIB(64), b.f.mem_length - KIB(64), mr->rkey),
 		 0);
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 1, b.f.mem_length,
-			    mr->rkey),
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 1, b.f.mem_length, mr->rkey),
 		 IBV_WC_REM_ACCESS_ERR);
 	CHECK_OK(-ibv_dereg_mr(mr));
 	bench_close(&b);
 }
 
 static const struct tap_case cases[] = {
-	{ "lengths_noncached", lengths_noncached, 120 },
-	{ "lengths_write_combining", lengths_write_combining, 120 },
-	{ "thousand_rounds", thousand_rounds, 120 },
-	{ "nothing_beside", nothing_beside },
-	{ "zero_length", zero_length },
-	{ "atomics_noncached", atomics_noncached },
-	{ "atomics_write_combining", atomics_write_combining },
-	{ "send_receive", send_receive },
-	{ "local_side", local_side },
-	{ "slice_to_slice", slice_to_slice },
-	{ "write_with_immediate", write_with_immediate },
-	{ "bounds", bounds },
-	{ "rights", rights },
-	{ "part_of_a_buffer", part_of_a_buffer },
-	{ "many_ranges", many_ranges },
-	{ "whole_bar", whole_bar },
+	{"lengths_noncached", lengths_noncached, 120},
+	{"lengths_write_combining", lengths_write_combining, 120},
+	{"thousand_rounds", thousand_rounds, 120},
+	{"nothing_beside", nothing_beside},
+	{"zero_length", zero_length},
+	{"atomics_noncached", atomics_noncached},
+	{"atomics_write_combining", atomics_write_combining},
+	{"send_receive", send_receive},
+	{"local_side", local_side},
+	{"slice_to_slice", slice_to_slice},
+	{"write_with_immediate", write_with_immediate},
+	{"bounds", bounds},
+	{"rights", rights},
+	{"part_of_a_buffer", part_of_a_buffer},
+	{"many_ranges", many_ranges},
+	{"whole_bar", whole_bar},
 };
 
 TAP_MAIN(cases)

@@ -12,7 +12,7 @@
 #include "loopback.h"
 
 #define IOVA 0x10000ULL
-#define BIG 0x0123456789abcdefULL
+#define BIG  0x0123456789abcdefULL
 
 struct bench {
 	struct fixture f;
@@ -27,8 +27,7 @@ static void bench_open(struct bench *b, unsigned int more)
 	loopback_open(&b->l, KIB(4));
 	slice_open_registers(&b->f, &b->registers);
 	CHECK(edu_present(b->registers.at), "no edu device");
-	b->mr = loopback_register(&b->l, b->registers.buffer, 0,
-				  b->registers.length, IOVA);
+	b->mr = loopback_register(&b->l, b->registers.buffer, 0, b->registers.length, IOVA);
 }
 
 static void bench_close(struct bench *b)
@@ -39,13 +38,10 @@ static void bench_close(struct bench *b)
 	fixture_close(&b->f);
 }
 
-static void ring(struct bench *b, uint64_t reg, const void *value,
-		 uint32_t width)
+static void ring(struct bench *b, uint64_t reg, const void *value, uint32_t width)
 {
 	memcpy(b->l.mem.at, value, width);
-	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, width, IOVA + reg,
-			    b->mr->rkey),
-		 0);
+	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, width, IOVA + reg, b->mr->rkey), 0);
 }
 
 static uint32_t liveness(struct bench *b)
@@ -74,8 +70,7 @@ static void eight_bytes_ignored(void)
 	bench_open(&b, 0);
 	peerbar_write32(b.registers.at + EDU_REG_LIVENESS, 5);
 	ring(&b, EDU_REG_IDENT, &both, 8);
-	CHECK(liveness(&b) == ~5u, "an 8-byte write arrived in pieces: %08x",
-	      liveness(&b));
+	CHECK(liveness(&b) == ~5u, "an 8-byte write arrived in pieces: %08x", liveness(&b));
 	bench_close(&b);
 }
 
@@ -117,25 +112,17 @@ static void reads(void)
 	struct bench b;
 
 	bench_open(&b, 0);
-	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 4, IOVA + EDU_REG_IDENT,
-			   b.mr->rkey),
-		 0);
+	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 4, IOVA + EDU_REG_IDENT, b.mr->rkey), 0);
 	memcpy(&ident, b.l.mem.at, sizeof(ident));
-	CHECK(ident == peerbar_read32(b.registers.at + EDU_REG_IDENT),
-	      "4-byte read: %08x", ident);
+	CHECK(ident == peerbar_read32(b.registers.at + EDU_REG_IDENT), "4-byte read: %08x", ident);
 	peerbar_write64(b.registers.at + EDU_REG_DMA_TARGET, BIG);
-	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 8, IOVA + EDU_REG_DMA_TARGET,
-			   b.mr->rkey),
-		 0);
+	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 8, IOVA + EDU_REG_DMA_TARGET, b.mr->rkey), 0);
 	memcpy(&wide, b.l.mem.at, sizeof(wide));
 	CHECK(wide == BIG, "8-byte read: %016llx", (unsigned long long)wide);
 	/* The device answers a wrong width with all ones. */
-	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 8, IOVA + EDU_REG_IDENT,
-			   b.mr->rkey),
-		 0);
+	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 8, IOVA + EDU_REG_IDENT, b.mr->rkey), 0);
 	memcpy(&wide, b.l.mem.at, sizeof(wide));
-	CHECK(wide == ~0ULL, "8-byte read of 4-byte registers: %016llx",
-	      (unsigned long long)wide);
+	CHECK(wide == ~0ULL, "8-byte read of 4-byte registers: %016llx", (unsigned long long)wide);
 	bench_close(&b);
 }
 
@@ -155,8 +142,7 @@ static void peer_starts_dma(void)
 	bench_open(&b, FIXTURE_MEM | NEED_IOVA);
 	slice_open(&b.f, MIB(1), KIB(64), NC, &memory);
 	CHECK_OK(peerbar_device_set_bus_master(b.f.reg, true));
-	CHECK_OK(peerbar_iova_map(b.f.reg, memory.buffer, 0, KIB(64), &below,
-				  &map));
+	CHECK_OK(peerbar_iova_map(b.f.reg, memory.buffer, 0, KIB(64), &below, &map));
 	source = peerbar_iova(map) + KIB(8);
 	pattern_fill(memory.at + KIB(8), count, 1);
 	ring(&b, EDU_REG_DMA_SOURCE, &source, 8);
@@ -164,8 +150,7 @@ static void peer_starts_dma(void)
 	ring(&b, EDU_REG_DMA_COUNT, &count, 8);
 	ring(&b, EDU_REG_DMA_COMMAND, &start, 8);
 	CHECK_OK(edu_wait_idle(b.registers.at));
-	CHECK_OK(edu_dma(b.registers.at, EDU_PUSH, peerbar_iova(map) + KIB(32),
-			 count));
+	CHECK_OK(edu_dma(b.registers.at, EDU_PUSH, peerbar_iova(map) + KIB(32), count));
 	CHECK(pattern_matches(memory.at + KIB(32), count, 1), "contents");
 	peerbar_iova_unmap(map);
 	slice_close(&memory);
@@ -183,8 +168,7 @@ static void revoked(void)
 	peerbar_write32(b.registers.at + EDU_REG_LIVENESS, 7);
 	CHECK_OK(peerbar_buffer_revoke(b.registers.buffer));
 	memcpy(b.l.mem.at, &value, 4);
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 4, IOVA + EDU_REG_LIVENESS,
-			    b.mr->rkey),
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 4, IOVA + EDU_REG_LIVENESS, b.mr->rkey),
 		 IBV_WC_REM_ACCESS_ERR);
 	slice_open_registers(&b.f, &again);
 	CHECK(peerbar_read32(again.at + EDU_REG_LIVENESS) == ~7u, "it rang");
@@ -193,13 +177,13 @@ static void revoked(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "four_bytes", four_bytes },
-	{ "eight_bytes_ignored", eight_bytes_ignored },
-	{ "narrow_ignored", narrow_ignored },
-	{ "eight_bytes", eight_bytes },
-	{ "reads", reads },
-	{ "peer_starts_dma", peer_starts_dma },
-	{ "revoked", revoked },
+	{"four_bytes", four_bytes},
+	{"eight_bytes_ignored", eight_bytes_ignored},
+	{"narrow_ignored", narrow_ignored},
+	{"eight_bytes", eight_bytes},
+	{"reads", reads},
+	{"peer_starts_dma", peer_starts_dma},
+	{"revoked", revoked},
 };
 
 TAP_MAIN(cases)

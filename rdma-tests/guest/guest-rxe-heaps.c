@@ -11,7 +11,7 @@
 #include "loopback.h"
 
 #define LENGTH MIB(1)
-#define IOVA 0x4000000ULL
+#define IOVA   0x4000000ULL
 
 /* A dma-buf over pages of a memfd. */
 static int make_udmabuf(void)
@@ -23,8 +23,7 @@ static int make_udmabuf(void)
 	int control = open("/dev/udmabuf", O_RDWR | O_CLOEXEC), fd;
 
 	CHECK(control >= 0, "/dev/udmabuf: %s", strerror(errno));
-	create.memfd = (uint32_t)memfd_create(
-		"guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	create.memfd = (uint32_t)memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	CHECK_SYS(ftruncate((int)create.memfd, LENGTH), 0);
 	CHECK_SYS(fcntl((int)create.memfd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	fd = ioctl(control, UDMABUF_CREATE, &create);
@@ -58,11 +57,9 @@ static void bench_open(struct bench *b, int fd)
 {
 	void *at = NULL;
 
-	CHECK_OK(try_mmap(fd, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, 0,
-			  &at));
+	CHECK_OK(try_mmap(fd, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, 0, &at));
 	b->at = at;
-	b->mr = ibv_reg_dmabuf_mr(b->l.rdma.pd, 0, LENGTH, IOVA, fd,
-				  RDMA_ACCESS_ALL);
+	b->mr = ibv_reg_dmabuf_mr(b->l.rdma.pd, 0, LENGTH, IOVA, fd, RDMA_ACCESS_ALL);
 	CHECK(b->mr, "ibv_reg_dmabuf_mr: %s", strerror(errno));
 	close(fd);
 }
@@ -81,23 +78,16 @@ static void use(struct bench *b)
 	uint64_t word = 5;
 
 	pattern_fill(local, LENGTH, 1);
-	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, LENGTH, IOVA,
-			    b->mr->rkey),
-		 0);
+	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, LENGTH, IOVA, b->mr->rkey), 0);
 	CHECK(pattern_matches(b->at, LENGTH, 1), "the CPU sees something else");
 	pattern_fill(b->at + 4093, 70001, 2);
-	CHECK_WC(rdma_read(&b->l.peer, &b->l.mem, 0, 70001, IOVA + 4093,
-			   b->mr->rkey),
-		 0);
+	CHECK_WC(rdma_read(&b->l.peer, &b->l.mem, 0, 70001, IOVA + 4093, b->mr->rkey), 0);
 	CHECK(pattern_matches(local, 70001, 2), "read something else");
 	memcpy(b->at + 128, &word, sizeof(word));
-	CHECK_WC(rdma_fetch_add(&b->l.peer, &b->l.mem, IOVA + 128, b->mr->rkey,
-				2),
-		 0);
+	CHECK_WC(rdma_fetch_add(&b->l.peer, &b->l.mem, IOVA + 128, b->mr->rkey, 2), 0);
 	memcpy(&word, b->at + 128, sizeof(word));
 	CHECK(word == 7, "fetch-and-add: %llu", (unsigned long long)word);
-	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, 1, IOVA + LENGTH,
-			    b->mr->rkey),
+	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, 1, IOVA + LENGTH, b->mr->rkey),
 		 IBV_WC_REM_ACCESS_ERR);
 }
 
@@ -124,7 +114,7 @@ static void system_heap(void)
 /* One buffer is filled from a heap, the other from the BAR, over RDMA. */
 static void heap_to_bar(void)
 {
-	struct rdma_op op = { .opcode = IBV_WR_RDMA_WRITE, .local = IOVA };
+	struct rdma_op op = {.opcode = IBV_WR_RDMA_WRITE, .local = IOVA};
 	struct ibv_mr *bar;
 	struct slice slice;
 	struct fixture f;
@@ -149,9 +139,9 @@ static void heap_to_bar(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "udmabuf", udmabuf },
-	{ "system_heap", system_heap },
-	{ "heap_to_bar", heap_to_bar },
+	{"udmabuf", udmabuf},
+	{"system_heap", system_heap},
+	{"heap_to_bar", heap_to_bar},
 };
 
 TAP_MAIN(cases)

@@ -7,10 +7,10 @@
 #include "loopback.h"
 #include "raw.h"
 
-#define BASE MIB(1)
+#define BASE   MIB(1)
 #define LENGTH KIB(64)
-#define IOVA 0x100000ULL
-#define NEEDS (FIXTURE_MEM | NEED_SERIES)
+#define IOVA   0x100000ULL
+#define NEEDS  (FIXTURE_MEM | NEED_SERIES)
 
 struct bench {
 	struct fixture f;
@@ -35,8 +35,7 @@ static void bench_close(struct bench *b)
 static void write_and_look(struct bench *b, struct ibv_mr *mr, uint32_t seed)
 {
 	pattern_fill(b->l.mem.at, LENGTH, seed);
-	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, LENGTH, IOVA, mr->rkey),
-		 0);
+	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, LENGTH, IOVA, mr->rkey), 0);
 	CHECK(pattern_matches(b->slice.at, LENGTH, seed), "contents");
 }
 
@@ -86,14 +85,13 @@ static void deregistered(void)
 	rkey = mr->rkey;
 	write_and_look(&b, mr, 5);
 	CHECK_OK(-ibv_dereg_mr(mr));
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 8, IOVA, rkey),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 8, IOVA, rkey), IBV_WC_REM_ACCESS_ERR);
 	CHECK(pattern_matches(b.slice.at, LENGTH, 5), "contents changed");
 	bench_close(&b);
 }
 
-static int try_register(struct bench *b, int fd, uint64_t offset,
-			uint64_t length, uint64_t iova, int access)
+static int try_register(struct bench *b, int fd, uint64_t offset, uint64_t length, uint64_t iova,
+			int access)
 {
 	struct ibv_mr *mr;
 
@@ -133,16 +131,11 @@ static void bad_access(void)
 
 	bench_open(&b);
 	fd = peerbar_buffer_fd(b.slice.buffer);
-	CHECK_RET(try_register(&b, fd, 0, LENGTH, 0, IBV_ACCESS_MW_BIND),
-		  -EINVAL);
-	CHECK_RET(try_register(&b, fd, 0, LENGTH, 0, IBV_ACCESS_ON_DEMAND),
-		  -EINVAL);
-	CHECK_RET(try_register(&b, fd, 0, LENGTH, 0, IBV_ACCESS_REMOTE_WRITE),
-		  -EINVAL);
-	CHECK_RET(try_register(&b, fd, 0, LENGTH, 0, IBV_ACCESS_REMOTE_ATOMIC),
-		  -EINVAL);
-	CHECK_RET(try_register(&b, fd, 0, LENGTH, 0,
-			       RDMA_ACCESS_ALL | IBV_ACCESS_RELAXED_ORDERING),
+	CHECK_RET(try_register(&b, fd, 0, LENGTH, 0, IBV_ACCESS_MW_BIND), -EINVAL);
+	CHECK_RET(try_register(&b, fd, 0, LENGTH, 0, IBV_ACCESS_ON_DEMAND), -EINVAL);
+	CHECK_RET(try_register(&b, fd, 0, LENGTH, 0, IBV_ACCESS_REMOTE_WRITE), -EINVAL);
+	CHECK_RET(try_register(&b, fd, 0, LENGTH, 0, IBV_ACCESS_REMOTE_ATOMIC), -EINVAL);
+	CHECK_RET(try_register(&b, fd, 0, LENGTH, 0, RDMA_ACCESS_ALL | IBV_ACCESS_RELAXED_ORDERING),
 		  0);
 	bench_close(&b);
 }
@@ -158,10 +151,8 @@ static void bad_descriptors(void)
 	gone = fcntl(null, F_DUPFD_CLOEXEC, 300);
 	close(gone);
 	CHECK_RET(try_register(&b, -1, 0, LENGTH, 0, RDMA_ACCESS_ALL), -EBADF);
-	CHECK_RET(try_register(&b, gone, 0, LENGTH, 0, RDMA_ACCESS_ALL),
-		  -EBADF);
-	CHECK_RET(try_register(&b, null, 0, LENGTH, 0, RDMA_ACCESS_ALL),
-		  -EINVAL);
+	CHECK_RET(try_register(&b, gone, 0, LENGTH, 0, RDMA_ACCESS_ALL), -EBADF);
+	CHECK_RET(try_register(&b, null, 0, LENGTH, 0, RDMA_ACCESS_ALL), -EINVAL);
 	close(null);
 	bench_close(&b);
 }
@@ -226,8 +217,7 @@ static void follows_a_mapping(void)
 	pattern_fill(b.l.mem.at, LENGTH, 1);
 	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, LENGTH, IOVA, mr->rkey), 0);
 	demand_memtype(peerbar_mapping_addr(map), PEERBAR_MEMTYPE_WC);
-	CHECK(pattern_matches(peerbar_mapping_addr(map), LENGTH, 1),
-	      "contents");
+	CHECK(pattern_matches(peerbar_mapping_addr(map), LENGTH, 1), "contents");
 	/* And keeps the type for as long as it lives. */
 	peerbar_unmap(map);
 	CHECK_RET(peerbar_map(nc, 0, LENGTH, NULL, &map), -EBUSY);
@@ -249,8 +239,7 @@ static void many_times(void)
 	bench_open(&b);
 	for (int round = 0; round < 8; round++) {
 		for (int i = 0; i < 64; i++)
-			mrs[i] = loopback_register(&b.l, b.slice.buffer, 0,
-						   LENGTH, IOVA);
+			mrs[i] = loopback_register(&b.l, b.slice.buffer, 0, LENGTH, IOVA);
 		write_and_look(&b, mrs[63], (uint32_t)round);
 		for (int i = 0; i < 64; i++)
 			CHECK_OK(-ibv_dereg_mr(mrs[i]));
@@ -259,16 +248,16 @@ static void many_times(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "descriptor_closed", descriptor_closed },
-	{ "two_regions", two_regions },
-	{ "deregistered", deregistered },
-	{ "bad_ranges", bad_ranges },
-	{ "bad_access", bad_access },
-	{ "bad_descriptors", bad_descriptors },
-	{ "revoked", revoked },
-	{ "holds_its_memory_type", holds_its_memory_type },
-	{ "follows_a_mapping", follows_a_mapping },
-	{ "many_times", many_times },
+	{"descriptor_closed", descriptor_closed},
+	{"two_regions", two_regions},
+	{"deregistered", deregistered},
+	{"bad_ranges", bad_ranges},
+	{"bad_access", bad_access},
+	{"bad_descriptors", bad_descriptors},
+	{"revoked", revoked},
+	{"holds_its_memory_type", holds_its_memory_type},
+	{"follows_a_mapping", follows_a_mapping},
+	{"many_times", many_times},
 };
 
 TAP_MAIN(cases)

@@ -11,10 +11,10 @@
 #include "loopback.h"
 #include "raw.h"
 
-#define BASE MIB(1)
-#define LENGTH KIB(256)
-#define IOVA 0x100000ULL
-#define NEEDS (FIXTURE_MEM | NEED_SERIES)
+#define BASE	       MIB(1)
+#define LENGTH	       KIB(256)
+#define IOVA	       0x100000ULL
+#define NEEDS	       (FIXTURE_MEM | NEED_SERIES)
 #define TRAFFIC_ROUNDS 50
 
 struct bench {
@@ -33,8 +33,7 @@ static void bench_open(struct bench *b)
 	slice_open(&b->f, BASE, LENGTH, NC, &b->slice);
 	slice_open(&b->f, BASE + LENGTH, LENGTH, NC, &b->beside);
 	b->mr = loopback_register(&b->l, b->slice.buffer, 0, LENGTH, IOVA);
-	b->mr_beside =
-		loopback_register(&b->l, b->beside.buffer, 0, LENGTH, IOVA);
+	b->mr_beside = loopback_register(&b->l, b->beside.buffer, 0, LENGTH, IOVA);
 	pattern_fill(b->slice.at, LENGTH, 1);
 	pattern_fill(b->l.mem.at, LENGTH, 2);
 }
@@ -63,9 +62,7 @@ static void demand_neighbour_works(struct bench *b)
 {
 	loopback_reconnect(&b->l);
 	pattern_fill(b->l.mem.at, LENGTH, 3);
-	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, LENGTH, IOVA,
-			    b->mr_beside->rkey),
-		 0);
+	CHECK_WC(rdma_write(&b->l.peer, &b->l.mem, 0, LENGTH, IOVA, b->mr_beside->rkey), 0);
 	CHECK(pattern_matches(b->beside.at, LENGTH, 3), "neighbour");
 }
 
@@ -107,8 +104,7 @@ static void remote_atomic(void)
 
 	bench_open(&b);
 	CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
-	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA, b.mr->rkey, 1),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA, b.mr->rkey, 1), IBV_WC_REM_ACCESS_ERR);
 	loopback_reconnect(&b.l);
 	CHECK_WC(rdma_compare_swap(&b.l.peer, &b.l.mem, IOVA, b.mr->rkey, 0, 1),
 		 IBV_WC_REM_ACCESS_ERR);
@@ -125,12 +121,12 @@ static void local_source(void)
 
 	bench_open(&b);
 	CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
-	op = (struct rdma_op){ .opcode = IBV_WR_RDMA_WRITE,
-			       .local = IOVA,
-			       .lkey = b.mr->lkey,
-			       .length = KIB(16),
-			       .remote = (uintptr_t)b.l.mem.at,
-			       .rkey = b.l.mem.mr->rkey };
+	op = (struct rdma_op){.opcode = IBV_WR_RDMA_WRITE,
+			      .local = IOVA,
+			      .lkey = b.mr->lkey,
+			      .length = KIB(16),
+			      .remote = (uintptr_t)b.l.mem.at,
+			      .rkey = b.l.mem.mr->rkey};
 	CHECK_WC(rdma_do(&b.l.owner, &op), IBV_WC_LOC_PROT_ERR);
 	CHECK(pattern_matches(b.l.mem.at, LENGTH, 2), "something came");
 	demand_neighbour_works(&b);
@@ -148,10 +144,10 @@ static void local_receive(void)
 	bench_open(&b);
 	CHECK_OK(rdma_post_receive(&b.l.owner, IOVA, b.mr->lkey, LENGTH));
 	CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
-	op = (struct rdma_op){ .opcode = IBV_WR_SEND,
-			       .local = (uintptr_t)b.l.mem.at,
-			       .lkey = b.l.mem.mr->lkey,
-			       .length = KIB(16) };
+	op = (struct rdma_op){.opcode = IBV_WR_SEND,
+			      .local = (uintptr_t)b.l.mem.at,
+			      .lkey = b.l.mem.mr->lkey,
+			      .length = KIB(16)};
 	status = rdma_do(&b.l.peer, &op);
 	CHECK(status > 0, "the send: %s", rdma_status_name(status));
 	tap_diag("sender: %s", rdma_status_name(status));
@@ -175,14 +171,11 @@ static void all_regions_of_the_buffer(void)
 	second = loopback_register(&b.l, b.slice.buffer, KIB(4), KIB(4), IOVA);
 	alive = loopback_register(&b.l, other, 0, LENGTH, IOVA);
 	CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 64, IOVA, second->rkey),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 64, IOVA, second->rkey), IBV_WC_REM_ACCESS_ERR);
 	loopback_reconnect(&b.l);
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 64, IOVA, b.mr->rkey),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 64, IOVA, b.mr->rkey), IBV_WC_REM_ACCESS_ERR);
 	loopback_reconnect(&b.l);
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, LENGTH, IOVA, alive->rkey),
-		 0);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, LENGTH, IOVA, alive->rkey), 0);
 	demand_unchanged(&b, 2);
 	CHECK_OK(-ibv_dereg_mr(alive));
 	CHECK_OK(-ibv_dereg_mr(second));
@@ -199,12 +192,10 @@ static void key_stays_reserved(void)
 	bench_open(&b);
 	CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
 	for (int i = 0; i < 200; i++) {
-		fresh[i] = loopback_register(&b.l, b.beside.buffer, 0, LENGTH,
-					     IOVA);
+		fresh[i] = loopback_register(&b.l, b.beside.buffer, 0, LENGTH, IOVA);
 		CHECK(fresh[i]->rkey != b.mr->rkey, "key handed out again");
 	}
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 8, IOVA, b.mr->rkey),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 8, IOVA, b.mr->rkey), IBV_WC_REM_ACCESS_ERR);
 	for (int i = 0; i < 200; i++)
 		CHECK_OK(-ibv_dereg_mr(fresh[i]));
 	bench_close(&b);
@@ -219,12 +210,10 @@ static void reset(void)
 	bench_open(&b);
 	CHECK_OK(peerbar_device_reset(b.f.mem));
 	demand_alive(b.slice.at);
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 8, IOVA, b.mr->rkey),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 8, IOVA, b.mr->rkey), IBV_WC_REM_ACCESS_ERR);
 	loopback_reconnect(&b.l);
 	again = loopback_register(&b.l, b.slice.buffer, 0, LENGTH, IOVA);
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, LENGTH, IOVA, again->rkey),
-		 0);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, LENGTH, IOVA, again->rkey), 0);
 	CHECK(pattern_matches(b.slice.at, LENGTH, 2), "contents");
 	CHECK_OK(-ibv_dereg_mr(again));
 	bench_close(&b);
@@ -239,8 +228,7 @@ static void device_closed(void)
 	slice_close(&b.slice);
 	slice_close(&b.beside);
 	fixture_close(&b.f);
-	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 8, IOVA, b.mr->rkey),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 8, IOVA, b.mr->rkey), IBV_WC_REM_ACCESS_ERR);
 	CHECK_OK(-ibv_dereg_mr(b.mr));
 	CHECK_OK(-ibv_dereg_mr(b.mr_beside));
 	loopback_close(&b.l);
@@ -259,8 +247,7 @@ static void *write_on(void *arg)
 	struct bench *b = t->b;
 
 	do {
-		t->status = rdma_write(&b->l.peer, &b->l.mem, 0, LENGTH, IOVA,
-				       b->mr->rkey);
+		t->status = rdma_write(&b->l.peer, &b->l.mem, 0, LENGTH, IOVA, b->mr->rkey);
 		atomic_fetch_add(&t->running, 1);
 	} while (!t->status);
 	return NULL;
@@ -268,7 +255,7 @@ static void *write_on(void *arg)
 
 static void traffic_round(struct bench *b, int round)
 {
-	struct traffic traffic = { .b = b };
+	struct traffic traffic = {.b = b};
 	struct slice again;
 	pthread_t writer;
 
@@ -282,8 +269,8 @@ static void traffic_round(struct bench *b, int round)
 	pattern_fill(again.at, LENGTH, 9);
 	pthread_join(writer, NULL);
 	CHECK_WC(traffic.status, IBV_WC_REM_ACCESS_ERR);
-	CHECK(pattern_matches(again.at, LENGTH, 9),
-	      "round %d: written after revoke had returned", round);
+	CHECK(pattern_matches(again.at, LENGTH, 9), "round %d: written after revoke had returned",
+	      round);
 	/* The new buffer takes the old one's place. */
 	CHECK_OK(-ibv_dereg_mr(b->mr));
 	slice_close(&b->slice);
@@ -310,8 +297,8 @@ static void *register_on(void *arg)
 	struct ibv_mr *mr;
 
 	do {
-		t->status = peerbar_reg_mr(b->slice.buffer, b->l.rdma.pd, 0,
-					   LENGTH, IOVA, RDMA_ACCESS_ALL, &mr);
+		t->status = peerbar_reg_mr(b->slice.buffer, b->l.rdma.pd, 0, LENGTH, IOVA,
+					   RDMA_ACCESS_ALL, &mr);
 		if (!t->status)
 			ibv_dereg_mr(mr);
 		atomic_fetch_add(&t->running, 1);
@@ -325,12 +312,11 @@ static void during_registration(void)
 	struct bench b;
 
 	for (int i = 0; i < 10; i++) {
-		struct traffic traffic = { .b = &b };
+		struct traffic traffic = {.b = &b};
 		pthread_t thread;
 
 		bench_open(&b);
-		CHECK(!pthread_create(&thread, NULL, register_on, &traffic),
-		      "thread");
+		CHECK(!pthread_create(&thread, NULL, register_on, &traffic), "thread");
 		while (atomic_load(&traffic.running) < 3)
 			usleep(100);
 		CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
@@ -341,17 +327,17 @@ static void during_registration(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "remote_write", remote_write },
-	{ "remote_read", remote_read },
-	{ "remote_atomic", remote_atomic },
-	{ "local_source", local_source },
-	{ "local_receive", local_receive },
-	{ "all_regions_of_the_buffer", all_regions_of_the_buffer },
-	{ "key_stays_reserved", key_stays_reserved },
-	{ "reset", reset },
-	{ "device_closed", device_closed },
-	{ "under_traffic", under_traffic, 180 },
-	{ "during_registration", during_registration, 120 },
+	{"remote_write", remote_write},
+	{"remote_read", remote_read},
+	{"remote_atomic", remote_atomic},
+	{"local_source", local_source},
+	{"local_receive", local_receive},
+	{"all_regions_of_the_buffer", all_regions_of_the_buffer},
+	{"key_stays_reserved", key_stays_reserved},
+	{"reset", reset},
+	{"device_closed", device_closed},
+	{"under_traffic", under_traffic, 180},
+	{"during_registration", during_registration, 120},
 };
 
 TAP_MAIN(cases)

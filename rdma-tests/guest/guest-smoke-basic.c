@@ -10,10 +10,10 @@
 #include "edu.h"
 #include "loopback.h"
 
-#define BASE MIB(1)
+#define BASE   MIB(1)
 #define LENGTH KIB(64)
-#define IOVA 0x100000ULL
-#define NEEDS (FIXTURE_MEM | NEED_SERIES)
+#define IOVA   0x100000ULL
+#define NEEDS  (FIXTURE_MEM | NEED_SERIES)
 
 /* Export, map with either type, write, read through another mapping. */
 static void map_and_write(void)
@@ -51,8 +51,7 @@ static void revoked(void)
 	CHECK_OK(peerbar_buffer_revoke(slice.buffer));
 	demand_revoked(slice.at + 4);
 	CHECK_RET(peerbar_buffer_revoke(slice.buffer), -EBADFD);
-	CHECK_RET(try_mmap(peerbar_buffer_fd(slice.buffer), LENGTH, PROT_READ,
-			   MAP_SHARED, 0, NULL),
+	CHECK_RET(try_mmap(peerbar_buffer_fd(slice.buffer), LENGTH, PROT_READ, MAP_SHARED, 0, NULL),
 		  -ENODEV);
 	demand_alive(beside.at);
 	slice_open(&f, BASE, LENGTH, NC, &again);
@@ -156,12 +155,10 @@ static void memory_region(void)
 	peerbar_wc_flush();
 	CHECK_WC(rdma_fetch_add(&l.peer, &l.mem, IOVA + 16, mr->rkey, 2), 0);
 	CHECK(peerbar_read64(slice.at + 16) == 3, "fetch-and-add");
-	CHECK_WC(rdma_compare_swap(&l.peer, &l.mem, IOVA + 16, mr->rkey, 3, 9),
-		 0);
+	CHECK_WC(rdma_compare_swap(&l.peer, &l.mem, IOVA + 16, mr->rkey, 3, 9), 0);
 	CHECK(peerbar_read64(slice.at + 16) == 9, "compare-and-swap");
 	CHECK_OK(peerbar_buffer_revoke(slice.buffer));
-	CHECK_WC(rdma_write(&l.peer, &l.mem, 0, 8, IOVA, mr->rkey),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(rdma_write(&l.peer, &l.mem, 0, 8, IOVA, mr->rkey), IBV_WC_REM_ACCESS_ERR);
 	CHECK_OK(-ibv_dereg_mr(mr));
 	slice_close(&slice);
 	loopback_close(&l);
@@ -182,8 +179,7 @@ static void doorbell(void)
 	slice_open_registers(&f, &registers);
 	mr = loopback_register(&l, registers.buffer, 0, KIB(4), 0);
 	memcpy(l.mem.at, &value, sizeof(value));
-	CHECK_WC(rdma_write(&l.peer, &l.mem, 0, 4, EDU_REG_LIVENESS, mr->rkey),
-		 0);
+	CHECK_WC(rdma_write(&l.peer, &l.mem, 0, 4, EDU_REG_LIVENESS, mr->rkey), 0);
 	CHECK(peerbar_read32(registers.at + EDU_REG_LIVENESS) == ~value,
 	      "the register did not get it");
 	CHECK_OK(-ibv_dereg_mr(mr));
@@ -208,8 +204,7 @@ static void device_to_device(void)
 	slice_open(&f, BASE, LENGTH, WC, &memory);
 	slice_open_registers(&f, &registers);
 	CHECK_OK(peerbar_device_set_bus_master(f.reg, true));
-	CHECK_OK(peerbar_iova_map(f.reg, memory.buffer, 0, LENGTH, &below,
-				  &map));
+	CHECK_OK(peerbar_iova_map(f.reg, memory.buffer, 0, LENGTH, &below, &map));
 	iova = peerbar_iova(map);
 	CHECK(iova + LENGTH <= EDU_IOVA_LIMIT, "out of the device's reach");
 	pattern_fill(memory.at, 3000, 6);
@@ -234,11 +229,8 @@ static void bad_input(void)
 	buffer = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, NC);
 	CHECK_RET(peerbar_device_revoke_fd(f.mem, -1), -EBADF);
 	CHECK_RET(peerbar_device_revoke_fd(f.mem, null), -EINVAL);
-	CHECK_RET(peerbar_device_set_memattr_fd(
-			  f.mem, peerbar_buffer_fd(buffer), 7),
-		  -ENOENT);
-	CHECK_RET(try_mmap(peerbar_buffer_fd(buffer), LENGTH, PROT_READ,
-			   MAP_PRIVATE, 0, NULL),
+	CHECK_RET(peerbar_device_set_memattr_fd(f.mem, peerbar_buffer_fd(buffer), 7), -ENOENT);
+	CHECK_RET(try_mmap(peerbar_buffer_fd(buffer), LENGTH, PROT_READ, MAP_PRIVATE, 0, NULL),
 		  -EINVAL);
 	close(null);
 	peerbar_buffer_close(buffer);
@@ -246,16 +238,16 @@ static void bad_input(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "map_and_write", map_and_write },
-	{ "revoke", revoked },
-	{ "reset", reset },
-	{ "conflict", conflict },
-	{ "fork_child", fork_child },
-	{ "leave_open", leave_open },
-	{ "memory_region", memory_region },
-	{ "doorbell", doorbell },
-	{ "device_to_device", device_to_device },
-	{ "bad_input", bad_input },
+	{"map_and_write", map_and_write},
+	{"revoke", revoked},
+	{"reset", reset},
+	{"conflict", conflict},
+	{"fork_child", fork_child},
+	{"leave_open", leave_open},
+	{"memory_region", memory_region},
+	{"doorbell", doorbell},
+	{"device_to_device", device_to_device},
+	{"bad_input", bad_input},
 };
 
 TAP_MAIN(cases)

@@ -19,12 +19,12 @@
 #include "loopback.h"
 #include "raw.h"
 
-#define BASE MIB(1)
-#define LENGTH KIB(64)
-#define IOVA 0x100000ULL
-#define NEEDS (FIXTURE_MEM | NEED_SERIES)
+#define BASE	  MIB(1)
+#define LENGTH	  KIB(64)
+#define IOVA	  0x100000ULL
+#define NEEDS	  (FIXTURE_MEM | NEED_SERIES)
 #define MOMENT_MS 1500
-#define TOUCHERS 2
+#define TOUCHERS  2
 
 static _Atomic int stop;
 
@@ -45,8 +45,8 @@ static void touch(void *arg)
 			if (fault_read(at + i, &value, &fault))
 				continue;
 			CHECK(fault.signal == SIGBUS && fault.address == at + i,
-			      "signal %d at %p, touched %p", fault.signal,
-			      (void *)fault.address, (void *)(at + i));
+			      "signal %d at %p, touched %p", fault.signal, (void *)fault.address,
+			      (void *)(at + i));
 		}
 	}
 }
@@ -64,8 +64,7 @@ static void touch_stop(struct touching *t)
 		int status;
 
 		kill(t->child[i], SIGKILL);
-		CHECK(waitpid(t->child[i], &status, 0) == t->child[i],
-		      "waitpid");
+		CHECK(waitpid(t->child[i], &status, 0) == t->child[i], "waitpid");
 		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
 		      "a toucher has ended with status %#x", status);
 	}
@@ -129,17 +128,16 @@ static void *map_and_unmap(void *arg)
 
 	while (!atomic_load(&stop)) {
 		void *at = NULL;
-		int ret = try_mmap(peerbar_buffer_fd(w->buffer), LENGTH,
-				   PROT_READ | PROT_WRITE, MAP_SHARED, 0, &at);
+		int ret = try_mmap(peerbar_buffer_fd(w->buffer), LENGTH, PROT_READ | PROT_WRITE,
+				   MAP_SHARED, 0, &at);
 
-		CHECK(!ret || ret == -ENODEV || ret == -EBUSY, "mmap: %s",
-		      strerror(-ret));
+		CHECK(!ret || ret == -ENODEV || ret == -EBUSY, "mmap: %s", strerror(-ret));
 		if (ret)
 			continue;
 		/* The catcher serves one thread: this one touches alone. */
 		if (!fault_read(at, &value, &fault))
-			CHECK(fault.signal == SIGBUS && fault.address == at,
-			      "signal %d", fault.signal);
+			CHECK(fault.signal == SIGBUS && fault.address == at, "signal %d",
+			      fault.signal);
 		munmap(at, LENGTH);
 	}
 	return NULL;
@@ -164,10 +162,10 @@ static void *use_region(void *arg)
 	uint8_t data[256];
 
 	while (!atomic_load(&stop)) {
-		CHECK_OK(raw_region_read(peerbar_device_fd(w->f->mem), MEM_BAR,
-					 BASE, data, sizeof(data)));
-		CHECK_OK(raw_region_write(peerbar_device_fd(w->f->mem), MEM_BAR,
-					  BASE, data, sizeof(data)));
+		CHECK_OK(raw_region_read(peerbar_device_fd(w->f->mem), MEM_BAR, BASE, data,
+					 sizeof(data)));
+		CHECK_OK(raw_region_write(peerbar_device_fd(w->f->mem), MEM_BAR, BASE, data,
+					  sizeof(data)));
 	}
 	return NULL;
 }
@@ -178,8 +176,8 @@ static void *register_and_deregister(void *arg)
 
 	while (!atomic_load(&stop)) {
 		struct ibv_mr *mr = NULL;
-		int ret = peerbar_reg_mr(w->buffer, w->l->rdma.pd, 0, LENGTH,
-					 IOVA, RDMA_ACCESS_ALL, &mr);
+		int ret = peerbar_reg_mr(w->buffer, w->l->rdma.pd, 0, LENGTH, IOVA, RDMA_ACCESS_ALL,
+					 &mr);
 
 		CHECK(!ret || ret == -ENODEV, "register: %s", strerror(-ret));
 		if (!ret)
@@ -194,16 +192,14 @@ static void *write_remotely(void *arg)
 
 	while (!atomic_load(&stop)) {
 		struct ibv_mr *mr = NULL;
-		int ret = peerbar_reg_mr(w->buffer, w->l->rdma.pd, 0, LENGTH,
-					 IOVA, RDMA_ACCESS_ALL, &mr);
+		int ret = peerbar_reg_mr(w->buffer, w->l->rdma.pd, 0, LENGTH, IOVA, RDMA_ACCESS_ALL,
+					 &mr);
 
 		if (ret)
 			continue;
 		while (!ret && !atomic_load(&stop))
-			ret = rdma_write(&w->l->peer, &w->l->mem, 0, LENGTH,
-					 IOVA, mr->rkey);
-		CHECK(!ret || ret == IBV_WC_REM_ACCESS_ERR, "write: %s",
-		      rdma_status_name(ret));
+			ret = rdma_write(&w->l->peer, &w->l->mem, 0, LENGTH, IOVA, mr->rkey);
+		CHECK(!ret || ret == IBV_WC_REM_ACCESS_ERR, "write: %s", rdma_status_name(ret));
 		ibv_dereg_mr(mr);
 		if (ret)
 			loopback_reconnect(w->l);
@@ -214,8 +210,8 @@ static void *write_remotely(void *arg)
 typedef void *(*work_fn)(void *arg);
 
 /* The works, each in a thread, until the buffer is revoked under them. */
-static void one_round(struct fixture *f, struct loopback *l,
-		      const work_fn *works, size_t count, int round)
+static void one_round(struct fixture *f, struct loopback *l, const work_fn *works, size_t count,
+		      int round)
 {
 	struct worker workers[8];
 	struct slice slice;
@@ -225,11 +221,8 @@ static void one_round(struct fixture *f, struct loopback *l,
 	slice.mapping = NULL;
 	atomic_store(&stop, 0);
 	for (size_t i = 0; i < count; i++) {
-		workers[i] = (struct worker){ .f = f,
-					      .l = l,
-					      .buffer = slice.buffer };
-		CHECK(!pthread_create(&workers[i].thread, NULL, works[i],
-				      &workers[i]),
+		workers[i] = (struct worker){.f = f, .l = l, .buffer = slice.buffer};
+		CHECK(!pthread_create(&workers[i].thread, NULL, works[i], &workers[i]),
 		      "pthread_create");
 	}
 	usleep((useconds_t)(5000 + round * 7919 % 50000));
@@ -246,7 +239,7 @@ static void one_round(struct fixture *f, struct loopback *l,
 /* mmap, memory types and region access against revoke and reset. */
 static void mapping_and_revoke(void)
 {
-	const work_fn works[] = { map_and_unmap, set_types, use_region };
+	const work_fn works[] = {map_and_unmap, set_types, use_region};
 	long long end = clock_ms() + MOMENT_MS * tap_slowness();
 	struct fixture f;
 
@@ -259,8 +252,7 @@ static void mapping_and_revoke(void)
 /* Registering and RDMA against revoke and reset. */
 static void regions_and_revoke(void)
 {
-	const work_fn works[] = { write_remotely, register_and_deregister,
-				  map_and_unmap };
+	const work_fn works[] = {write_remotely, register_and_deregister, map_and_unmap};
 	long long end = clock_ms() + MOMENT_MS * tap_slowness();
 	struct loopback l;
 	struct fixture f;
@@ -276,8 +268,7 @@ static void regions_and_revoke(void)
 /* The process is killed in the middle of everything. */
 static void die_busy(void *arg)
 {
-	const work_fn works[] = { write_remotely, register_and_deregister,
-				  set_types };
+	const work_fn works[] = {write_remotely, register_and_deregister, set_types};
 	struct worker workers[3];
 	struct loopback l;
 	struct slice slice;
@@ -288,11 +279,8 @@ static void die_busy(void *arg)
 	loopback_open(&l, LENGTH);
 	slice_open(&f, BASE, LENGTH, NC, &slice);
 	for (int i = 0; i < 3; i++) {
-		workers[i] = (struct worker){ .f = &f,
-					      .l = &l,
-					      .buffer = slice.buffer };
-		CHECK(!pthread_create(&workers[i].thread, NULL, works[i],
-				      &workers[i]),
+		workers[i] = (struct worker){.f = &f, .l = &l, .buffer = slice.buffer};
+		CHECK(!pthread_create(&workers[i].thread, NULL, works[i], &workers[i]),
 		      "pthread_create");
 	}
 	usleep(20000);
@@ -310,17 +298,16 @@ static void killed(void)
 		int status;
 
 		CHECK(waitpid(child, &status, 0) == child, "waitpid");
-		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
-		      "status %#x", status);
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %#x", status);
 	}
 }
 
 static const struct tap_case cases[] = {
-	{ "touch_and_revoke", touch_and_revoke },
-	{ "touch_and_reset", touch_and_reset },
-	{ "mapping_and_revoke", mapping_and_revoke },
-	{ "regions_and_revoke", regions_and_revoke },
-	{ "killed", killed },
+	{"touch_and_revoke", touch_and_revoke},
+	{"touch_and_reset", touch_and_reset},
+	{"mapping_and_revoke", mapping_and_revoke},
+	{"regions_and_revoke", regions_and_revoke},
+	{"killed", killed},
 };
 
 TAP_MAIN(cases)

@@ -10,7 +10,7 @@
 #include "raw.h"
 
 #define MANY_BUFFERS 256
-#define MANY_RANGES 32
+#define MANY_RANGES  32
 
 /* One page is exported and closed again; nothing else is held. */
 static void export_close(void)
@@ -40,8 +40,8 @@ static void export_map(void)
 	CHECK(pattern_matches(peerbar_mapping_addr(second), KIB(32), 1),
 	      "the second mapping shows something else");
 	copy = malloc(KIB(32));
-	CHECK_OK(raw_region_read(peerbar_device_fd(f.mem), MEM_BAR,
-				 MIB(1) + KIB(16), copy, KIB(32)));
+	CHECK_OK(raw_region_read(peerbar_device_fd(f.mem), MEM_BAR, MIB(1) + KIB(16), copy,
+				 KIB(32)));
 	CHECK(pattern_matches(copy, KIB(32), 1), "the BAR holds something else");
 	free(copy);
 	peerbar_unmap(second);
@@ -67,14 +67,12 @@ static void many_buffers(void)
 	fixture_close(&f);
 }
 
-static struct peerbar_buffer *export_ranges(struct fixture *f,
-					    const struct peerbar_range *ranges,
+static struct peerbar_buffer *export_ranges(struct fixture *f, const struct peerbar_range *ranges,
 					    size_t count)
 {
 	struct peerbar_buffer *buffer = NULL;
 
-	CHECK_OK(peerbar_buffer_export(f->mem, MEM_BAR, ranges, count, NULL,
-				       &buffer));
+	CHECK_OK(peerbar_buffer_export(f->mem, MEM_BAR, ranges, count, NULL, &buffer));
 	return buffer;
 }
 
@@ -94,17 +92,14 @@ static void many_ranges(void)
 	for (size_t i = 0; i < MANY_RANGES; i++) {
 		ranges[i].offset = (MANY_RANGES - 1 - i) * KIB(64);
 		ranges[i].length = (1 + i % 5) * f.page;
-		pattern_fill(all.at + ranges[i].offset, ranges[i].length,
-			     (uint32_t)i);
+		pattern_fill(all.at + ranges[i].offset, ranges[i].length, (uint32_t)i);
 	}
 	buffer = export_ranges(&f, ranges, MANY_RANGES);
-	CHECK_OK(peerbar_map(buffer, 0, peerbar_buffer_length(buffer), NULL,
-			     &mapping));
+	CHECK_OK(peerbar_map(buffer, 0, peerbar_buffer_length(buffer), NULL, &mapping));
 	at = peerbar_mapping_addr(mapping);
 	for (size_t i = 0; i < MANY_RANGES; i++) {
-		CHECK(pattern_matches(at + position, ranges[i].length,
-				      (uint32_t)i),
-		      "range %zu", i);
+		CHECK(pattern_matches(at + position, ranges[i].length, (uint32_t)i), "range %zu",
+		      i);
 		position += ranges[i].length;
 	}
 	CHECK(position == peerbar_buffer_length(buffer), "wrong length");
@@ -125,17 +120,16 @@ static void repeated_ranges(void)
 	fixture_open(&f, FIXTURE_MEM | NEED_MMAP);
 	buffer = export_ranges(&f,
 			       (struct peerbar_range[]){
-				       { MIB(2), f.page },
-				       { MIB(3), f.page },
-				       { MIB(2), f.page },
+				       {MIB(2), f.page},
+				       {MIB(3), f.page},
+				       {MIB(2), f.page},
 			       },
 			       3);
 	CHECK_OK(peerbar_map(buffer, 0, 3 * f.page, NULL, &mapping));
 	at = peerbar_mapping_addr(mapping);
 	pattern_fill(at, f.page, 10);
 	pattern_fill(at + f.page, f.page, 11);
-	CHECK(pattern_matches(at + 2 * f.page, f.page, 10),
-	      "the repeated range differs");
+	CHECK(pattern_matches(at + 2 * f.page, f.page, 10), "the repeated range differs");
 	peerbar_unmap(mapping);
 	peerbar_buffer_close(buffer);
 	fixture_close(&f);
@@ -151,16 +145,14 @@ static void map_from_the_middle(void)
 	fixture_open(&f, FIXTURE_MEM | NEED_MMAP);
 	buffer = export_ranges(&f,
 			       (struct peerbar_range[]){
-				       { MIB(4), 3 * f.page },
-				       { MIB(2), 2 * f.page },
-				       { MIB(6), 4 * f.page },
+				       {MIB(4), 3 * f.page},
+				       {MIB(2), 2 * f.page},
+				       {MIB(6), 4 * f.page},
 			       },
 			       3);
 	CHECK_OK(peerbar_map(buffer, 0, 9 * f.page, NULL, &whole));
 	CHECK_OK(peerbar_map(buffer, 2 * f.page, 5 * f.page, NULL, &part));
-	pattern_fill((volatile uint8_t *)peerbar_mapping_addr(whole) +
-			     2 * f.page,
-		     5 * f.page, 20);
+	pattern_fill((volatile uint8_t *)peerbar_mapping_addr(whole) + 2 * f.page, 5 * f.page, 20);
 	CHECK(pattern_matches(peerbar_mapping_addr(part), 5 * f.page, 20),
 	      "the part shows something else");
 	peerbar_unmap(part);
@@ -180,20 +172,18 @@ static void whole_bar(void)
 	for (uint64_t at = 0; at < f.mem_length; at += MIB(1))
 		peerbar_write64(all.at + at + 8 * (at / MIB(1)), ~at);
 	for (uint64_t at = 0; at < f.mem_length; at += MIB(1))
-		CHECK(peerbar_read64(all.at + at + 8 * (at / MIB(1))) == ~at,
-		      "at %#llx", (unsigned long long)at);
+		CHECK(peerbar_read64(all.at + at + 8 * (at / MIB(1))) == ~at, "at %#llx",
+		      (unsigned long long)at);
 	demand_alive(all.at + f.mem_length - sizeof(uint32_t));
 	slice_close(&all);
 	fixture_close(&f);
 }
 
-static void export_refused(struct fixture *f, uint64_t offset, uint64_t length,
-			   int wanted)
+static void export_refused(struct fixture *f, uint64_t offset, uint64_t length, int wanted)
 {
-	const struct raw_range range = { offset, length };
+	const struct raw_range range = {offset, length};
 
-	CHECK_RET(raw_export(peerbar_device_fd(f->mem), MEM_BAR, 0, &range, 1),
-		  wanted);
+	CHECK_RET(raw_export(peerbar_device_fd(f->mem), MEM_BAR, 0, &range, 1), wanted);
 }
 
 /* The kernel itself refuses what is no range of the BAR. */
@@ -216,14 +206,14 @@ static void bad_ranges(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "export_close", export_close },
-	{ "export_map", export_map },
-	{ "many_buffers", many_buffers },
-	{ "many_ranges", many_ranges },
-	{ "repeated_ranges", repeated_ranges },
-	{ "map_from_the_middle", map_from_the_middle },
-	{ "whole_bar", whole_bar },
-	{ "bad_ranges", bad_ranges },
+	{"export_close", export_close},
+	{"export_map", export_map},
+	{"many_buffers", many_buffers},
+	{"many_ranges", many_ranges},
+	{"repeated_ranges", repeated_ranges},
+	{"map_from_the_middle", map_from_the_middle},
+	{"whole_bar", whole_bar},
+	{"bad_ranges", bad_ranges},
 };
 
 TAP_MAIN(cases)

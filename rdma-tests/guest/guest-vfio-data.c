@@ -7,8 +7,8 @@
 
 #include "fixture.h"
 
-#define ROUNDS 1000
-#define AREA KIB(256)
+#define ROUNDS	 1000
+#define AREA	 KIB(256)
 #define MAX_COPY 3000
 
 /* A generator of our own, so that a failing round can be repeated. */
@@ -33,8 +33,7 @@ static struct round pick(uint32_t *state)
 }
 
 /* A shadow in ordinary memory says what the whole area must hold. */
-static void check_area(const volatile uint8_t *at, const uint8_t *shadow,
-		       uint8_t *copy, int round)
+static void check_area(const volatile uint8_t *at, const uint8_t *shadow, uint8_t *copy, int round)
 {
 	peerbar_copy_from(copy, at, AREA);
 	CHECK(!memcmp(copy, shadow, AREA), "round %d: the area differs", round);
@@ -60,14 +59,12 @@ static void rounds(enum peerbar_memattr memattr)
 		for (size_t k = 0; k < round.length; k++)
 			shadow[round.offset + k] = (uint8_t)next(&state);
 		peerbar_wc_start();
-		peerbar_copy_to(slice.at + round.offset, shadow + round.offset,
-				round.length);
+		peerbar_copy_to(slice.at + round.offset, shadow + round.offset, round.length);
 		peerbar_wc_flush();
 		memset(copy, 0, round.length);
 		peerbar_copy_from(copy, view + round.offset, round.length);
 		CHECK(!memcmp(copy, shadow + round.offset, round.length),
-		      "round %d: %zu bytes at %zu differ", i, round.length,
-		      round.offset);
+		      "round %d: %zu bytes at %zu differ", i, round.length, round.offset);
 		if (i % 100 == 99)
 			check_area(view, shadow, copy, i);
 	}
@@ -106,16 +103,15 @@ static void widths(void)
 		wanted[i] = 0x5a;
 		if (i % 2 == 0) {
 			peerbar_write16(slice.at + i, 0x1234);
-			memcpy(wanted + i, &(uint16_t){ 0x1234 }, 2);
+			memcpy(wanted + i, &(uint16_t){0x1234}, 2);
 		}
 		if (i % 4 == 0) {
 			peerbar_write32(slice.at + i, 0x89abcdef);
-			memcpy(wanted + i, &(uint32_t){ 0x89abcdef }, 4);
+			memcpy(wanted + i, &(uint32_t){0x89abcdef}, 4);
 		}
 		if (i % 8 == 0) {
 			peerbar_write64(slice.at + i, 0x0123456789abcdefULL);
-			memcpy(wanted + i,
-			       &(uint64_t){ 0x0123456789abcdefULL }, 8);
+			memcpy(wanted + i, &(uint64_t){0x0123456789abcdefULL}, 8);
 		}
 		peerbar_copy_from(found, slice.at, sizeof(found));
 		CHECK(!memcmp(found, wanted, sizeof(found)), "offset %zu", i);
@@ -148,10 +144,10 @@ static void push64(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "cpu_noncached", cpu_noncached, 120 },
-	{ "cpu_write_combining", cpu_write_combining, 120 },
-	{ "widths", widths },
-	{ "push64", push64 },
+	{"cpu_noncached", cpu_noncached, 120},
+	{"cpu_write_combining", cpu_write_combining, 120},
+	{"widths", widths},
+	{"push64", push64},
 };
 
 TAP_MAIN(cases)

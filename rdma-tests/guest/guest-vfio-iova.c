@@ -12,11 +12,10 @@
 #include "fixture.h"
 #include "klog.h"
 
-#define BASE MIB(1)
+#define BASE   MIB(1)
 #define LENGTH KIB(64)
-#define COUNT 1024
-#define NEEDS                                                                  \
-	(FIXTURE_MEM | FIXTURE_REG | NEED_MMAP | NEED_REVOKE | NEED_IOVA)
+#define COUNT  1024
+#define NEEDS  (FIXTURE_MEM | FIXTURE_REG | NEED_MMAP | NEED_REVOKE | NEED_IOVA)
 
 struct bench {
 	struct fixture f;
@@ -37,8 +36,7 @@ static void bench_close(struct bench *b)
 	fixture_close(&b->f);
 }
 
-static struct peerbar_iova_map *map_iova(struct bench *b,
-					 struct peerbar_buffer *buffer,
+static struct peerbar_iova_map *map_iova(struct bench *b, struct peerbar_buffer *buffer,
 					 uint64_t offset, uint64_t length)
 {
 	const struct peerbar_iova_options below = {
@@ -47,10 +45,8 @@ static struct peerbar_iova_map *map_iova(struct bench *b,
 	};
 	struct peerbar_iova_map *map = NULL;
 
-	CHECK_OK(peerbar_iova_map(b->f.reg, buffer, offset, length, &below,
-				  &map));
-	CHECK(peerbar_iova(map) + length <= EDU_IOVA_LIMIT,
-	      "out of the device's reach");
+	CHECK_OK(peerbar_iova_map(b->f.reg, buffer, offset, length, &below, &map));
+	CHECK(peerbar_iova(map) + length <= EDU_IOVA_LIMIT, "out of the device's reach");
 	return map;
 }
 
@@ -89,8 +85,7 @@ static void between_slices(void)
 	from = map_iova(&b, a.buffer, KIB(8), KIB(4));
 	to = map_iova(&b, c.buffer, 0, LENGTH);
 	pattern_fill(a.at + KIB(8), COUNT, 3);
-	CHECK_OK(edu_copy(b.registers.at, peerbar_iova(to) + 12,
-			  peerbar_iova(from), COUNT));
+	CHECK_OK(edu_copy(b.registers.at, peerbar_iova(to) + 12, peerbar_iova(from), COUNT));
 	CHECK(pattern_matches(c.at + 12, COUNT, 3), "contents");
 	peerbar_iova_unmap(to);
 	peerbar_iova_unmap(from);
@@ -112,8 +107,7 @@ static void descriptor_closed(void)
 	buffer = fixture_export(b.f.mem, MEM_BAR, BASE, LENGTH, NC);
 	map = map_iova(&b, buffer, 0, LENGTH);
 	pattern_fill(view.at, COUNT, 4);
-	CHECK_OK(edu_copy(b.registers.at, peerbar_iova(map) + KIB(16),
-			  peerbar_iova(map), COUNT));
+	CHECK_OK(edu_copy(b.registers.at, peerbar_iova(map) + KIB(16), peerbar_iova(map), COUNT));
 	CHECK(pattern_matches(view.at + KIB(16), COUNT, 4), "contents");
 	peerbar_iova_unmap(map);
 	peerbar_buffer_close(buffer);
@@ -123,8 +117,7 @@ static void descriptor_closed(void)
 
 /* Write: nothing arrives. Read: nothing that lies there comes out. */
 static void demand_out_of_reach(struct bench *b, uint64_t dead, uint64_t alive,
-				volatile uint8_t *dead_at,
-				volatile uint8_t *alive_at)
+				volatile uint8_t *dead_at, volatile uint8_t *alive_at)
 {
 	klog_expect(KLOG_DMA_FAULT);
 	pattern_fill(alive_at, COUNT, 50);
@@ -154,8 +147,7 @@ static void revoked(void)
 	alive = map_iova(&b, beside.buffer, 0, LENGTH);
 	CHECK_OK(peerbar_buffer_revoke(a.buffer));
 	slice_open(&b.f, BASE, LENGTH, NC, &again);
-	demand_out_of_reach(&b, peerbar_iova(dead), peerbar_iova(alive),
-			    again.at, beside.at);
+	demand_out_of_reach(&b, peerbar_iova(dead), peerbar_iova(alive), again.at, beside.at);
 	peerbar_iova_unmap(dead);
 	peerbar_iova_unmap(alive);
 	slice_close(&again);
@@ -180,9 +172,8 @@ static void revoked_many_maps(void)
 	CHECK_OK(peerbar_buffer_revoke(a.buffer));
 	slice_open(&b.f, BASE, LENGTH, NC, &again);
 	for (uint64_t i = 0; i < 8; i += 7)
-		demand_out_of_reach(&b, peerbar_iova(dead[i]),
-				    peerbar_iova(alive), again.at + i * KIB(4),
-				    beside.at);
+		demand_out_of_reach(&b, peerbar_iova(dead[i]), peerbar_iova(alive),
+				    again.at + i * KIB(4), beside.at);
 	for (int i = 0; i < 8; i++)
 		peerbar_iova_unmap(dead[i]);
 	peerbar_iova_unmap(alive);
@@ -205,14 +196,13 @@ static void reset(void)
 	dead = map_iova(&b, a.buffer, 0, LENGTH);
 	CHECK_OK(peerbar_device_reset(b.f.mem));
 	alive = map_iova(&b, beside.buffer, 0, LENGTH);
-	demand_out_of_reach(&b, peerbar_iova(dead), peerbar_iova(alive), a.at,
-			    beside.at);
+	demand_out_of_reach(&b, peerbar_iova(dead), peerbar_iova(alive), a.at, beside.at);
 	peerbar_iova_unmap(alive);
 	peerbar_iova_unmap(dead);
 	alive = map_iova(&b, a.buffer, 0, LENGTH);
 	pattern_fill(a.at, COUNT, 6);
-	CHECK_OK(edu_copy(b.registers.at, peerbar_iova(alive) + KIB(16),
-			  peerbar_iova(alive), COUNT));
+	CHECK_OK(edu_copy(b.registers.at, peerbar_iova(alive) + KIB(16), peerbar_iova(alive),
+			  COUNT));
 	CHECK(pattern_matches(a.at + KIB(16), COUNT, 6), "mapped anew");
 	peerbar_iova_unmap(alive);
 	slice_close(&beside);
@@ -223,8 +213,7 @@ static void reset(void)
 /* Nothing revoked can be mapped; iommufd takes buffers of one range only. */
 static void refused(void)
 {
-	struct peerbar_range ranges[2] = { { BASE, KIB(4) },
-					   { BASE + LENGTH, KIB(4) } };
+	struct peerbar_range ranges[2] = {{BASE, KIB(4)}, {BASE + LENGTH, KIB(4)}};
 	struct peerbar_buffer *several;
 	struct peerbar_iova_map *map;
 	struct slice slice;
@@ -233,26 +222,22 @@ static void refused(void)
 	bench_open(&b);
 	slice_open(&b.f, BASE, LENGTH, NC, &slice);
 	CHECK_OK(peerbar_buffer_revoke(slice.buffer));
-	CHECK_RET(peerbar_iova_map(b.f.reg, slice.buffer, 0, LENGTH, NULL,
-				   &map),
-		  -ENODEV);
-	CHECK_OK(peerbar_buffer_export(b.f.mem, MEM_BAR, ranges, 2, NULL,
-				       &several));
-	CHECK_RET(peerbar_iova_map(b.f.reg, several, 0, KIB(8), NULL, &map),
-		  -EOPNOTSUPP);
+	CHECK_RET(peerbar_iova_map(b.f.reg, slice.buffer, 0, LENGTH, NULL, &map), -ENODEV);
+	CHECK_OK(peerbar_buffer_export(b.f.mem, MEM_BAR, ranges, 2, NULL, &several));
+	CHECK_RET(peerbar_iova_map(b.f.reg, several, 0, KIB(8), NULL, &map), -EOPNOTSUPP);
 	peerbar_buffer_close(several);
 	slice_close(&slice);
 	bench_close(&b);
 }
 
 static const struct tap_case cases[] = {
-	{ "within_a_slice", within_a_slice },
-	{ "between_slices", between_slices },
-	{ "descriptor_closed", descriptor_closed },
-	{ "revoked", revoked },
-	{ "revoked_many_maps", revoked_many_maps },
-	{ "reset", reset },
-	{ "refused", refused },
+	{"within_a_slice", within_a_slice},
+	{"between_slices", between_slices},
+	{"descriptor_closed", descriptor_closed},
+	{"revoked", revoked},
+	{"revoked_many_maps", revoked_many_maps},
+	{"reset", reset},
+	{"refused", refused},
 };
 
 TAP_MAIN(cases)

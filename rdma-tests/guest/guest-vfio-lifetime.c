@@ -13,8 +13,7 @@ static volatile uint8_t *map_fd(int fd)
 {
 	void *at = NULL;
 
-	CHECK_OK(try_mmap(fd, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, 0,
-			  &at));
+	CHECK_OK(try_mmap(fd, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, 0, &at));
 	return at;
 }
 
@@ -53,8 +52,7 @@ static void device_close_revokes(void)
 	fixture_close(&f);
 	demand_revoked(at);
 	demand_revoked(at + LENGTH - 4);
-	CHECK_RET(try_mmap(fd, LENGTH, PROT_READ, MAP_SHARED, 0, NULL),
-		  -ENODEV);
+	CHECK_RET(try_mmap(fd, LENGTH, PROT_READ, MAP_SHARED, 0, NULL), -ENODEV);
 	munmap((void *)at, LENGTH);
 	close(fd);
 }
@@ -135,8 +133,7 @@ static void duplicate(void)
 
 	fixture_open(&f, FIXTURE_MEM | NEED_MMAP | NEED_REVOKE);
 	slice_open(&f, 0, LENGTH, NC, &slice);
-	CHECK_OK(peerbar_buffer_import(f.pb, peerbar_buffer_fd(slice.buffer),
-				       &copy));
+	CHECK_OK(peerbar_buffer_import(f.pb, peerbar_buffer_fd(slice.buffer), &copy));
 	CHECK(peerbar_buffer_length(copy) == LENGTH, "wrong length");
 	CHECK_OK(peerbar_map(copy, 0, LENGTH, NULL, &mapping));
 	demand_alive(peerbar_mapping_addr(mapping));
@@ -153,12 +150,12 @@ static void duplicate(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "mapping_outlives_descriptor", mapping_outlives_descriptor },
-	{ "device_close_revokes", device_close_revokes },
-	{ "orphan", orphan },
-	{ "reopen", reopen },
-	{ "exit_with_all_open", exit_with_all_open },
-	{ "duplicate", duplicate },
+	{"mapping_outlives_descriptor", mapping_outlives_descriptor},
+	{"device_close_revokes", device_close_revokes},
+	{"orphan", orphan},
+	{"reopen", reopen},
+	{"exit_with_all_open", exit_with_all_open},
+	{"duplicate", duplicate},
 };
 
 TAP_MAIN(cases)

@@ -16,9 +16,9 @@
 
 #include "fixture.h"
 
-#define BASE MIB(1)
+#define BASE   MIB(1)
 #define LENGTH KIB(64)
-#define RW (PROT_READ | PROT_WRITE)
+#define RW     (PROT_READ | PROT_WRITE)
 
 struct mapped {
 	struct fixture f;
@@ -54,15 +54,14 @@ static void private_refused(void)
 
 	mapped_open(&m);
 	CHECK_RET(try_mmap(m.fd, LENGTH, RW, MAP_PRIVATE, 0, NULL), -EINVAL);
-	CHECK_RET(try_mmap(m.fd, LENGTH, PROT_READ, MAP_PRIVATE, 0, NULL),
-		  -EINVAL);
+	CHECK_RET(try_mmap(m.fd, LENGTH, PROT_READ, MAP_PRIVATE, 0, NULL), -EINVAL);
 	mapped_close(&m);
 }
 
 /* A descriptor opened for reading gives no writable mapping, ever. */
 static void read_only(void)
 {
-	const struct peerbar_range range = { BASE, LENGTH };
+	const struct peerbar_range range = {BASE, LENGTH};
 	const struct peerbar_export_options options = {
 		.size = sizeof(options),
 		.read_only = true,
@@ -74,14 +73,12 @@ static void read_only(void)
 	int fd;
 
 	mapped_open(&m);
-	CHECK_OK(peerbar_buffer_export(m.f.mem, MEM_BAR, &range, 1, &options,
-				       &buffer));
+	CHECK_OK(peerbar_buffer_export(m.f.mem, MEM_BAR, &range, 1, &options, &buffer));
 	fd = peerbar_buffer_fd(buffer);
 	CHECK_RET(try_mmap(fd, LENGTH, RW, MAP_SHARED, 0, NULL), -EACCES);
 	CHECK_OK(try_mmap(fd, LENGTH, PROT_READ, MAP_SHARED, 0, &at));
 	CHECK(pattern_matches(at, LENGTH, 1), "contents");
-	CHECK(!fault_write(at, 1, &fault) && fault.signal == SIGSEGV &&
-		      fault.address == at,
+	CHECK(!fault_write(at, 1, &fault) && fault.signal == SIGSEGV && fault.address == at,
 	      "a write went through, or faulted elsewhere");
 	CHECK_SYS(mprotect(at, LENGTH, RW), EACCES);
 	munmap(at, LENGTH);
@@ -97,15 +94,11 @@ static void past_the_end(void)
 
 	mapped_open(&m);
 	page = m.f.page;
-	CHECK_RET(try_mmap(m.fd, LENGTH + page, RW, MAP_SHARED, 0, NULL),
-		  -EINVAL);
+	CHECK_RET(try_mmap(m.fd, LENGTH + page, RW, MAP_SHARED, 0, NULL), -EINVAL);
 	CHECK_RET(try_mmap(m.fd, page, RW, MAP_SHARED, LENGTH, NULL), -EINVAL);
 	CHECK_RET(try_mmap(m.fd, LENGTH, RW, MAP_SHARED, page, NULL), -EINVAL);
-	CHECK_RET(try_mmap(m.fd, page, RW, MAP_SHARED, MIB(1) << 20, NULL),
-		  -EINVAL);
-	CHECK_RET(try_mmap(m.fd, page, RW, MAP_SHARED,
-			   0x7ffffffffffff000LL, NULL),
-		  -EINVAL);
+	CHECK_RET(try_mmap(m.fd, page, RW, MAP_SHARED, MIB(1) << 20, NULL), -EINVAL);
+	CHECK_RET(try_mmap(m.fd, page, RW, MAP_SHARED, 0x7ffffffffffff000LL, NULL), -EINVAL);
 	CHECK_RET(try_mmap(m.fd, 0, RW, MAP_SHARED, 0, NULL), -EINVAL);
 	CHECK_RET(try_mmap(m.fd, page, RW, MAP_SHARED, 1, NULL), -EINVAL);
 	mapped_close(&m);
@@ -121,8 +114,7 @@ static void every_offset(void)
 	for (size_t at = 0; at < LENGTH; at += m.f.page) {
 		void *page = NULL;
 
-		CHECK_OK(try_mmap(m.fd, m.f.page, RW, MAP_SHARED, (off_t)at,
-				  &page));
+		CHECK_OK(try_mmap(m.fd, m.f.page, RW, MAP_SHARED, (off_t)at, &page));
 		peerbar_copy_from(copy + at, page, m.f.page);
 		munmap(page, m.f.page);
 	}
@@ -138,13 +130,10 @@ static void remap(void)
 	void *place, *moved;
 
 	mapped_open(&m);
-	CHECK_SYS(mremap((void *)m.at, LENGTH, 2 * LENGTH, MREMAP_MAYMOVE),
-		  EFAULT);
-	place = mmap(NULL, LENGTH, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		     0);
+	CHECK_SYS(mremap((void *)m.at, LENGTH, 2 * LENGTH, MREMAP_MAYMOVE), EFAULT);
+	place = mmap(NULL, LENGTH, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(place != MAP_FAILED, "no room");
-	moved = mremap((void *)m.at, LENGTH, LENGTH,
-		       MREMAP_MAYMOVE | MREMAP_FIXED, place);
+	moved = mremap((void *)m.at, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED, place);
 	CHECK(moved == place, "mremap: %s", strerror(errno));
 	m.at = moved;
 	CHECK(pattern_matches(m.at, LENGTH, 1), "contents after the move");
@@ -175,8 +164,7 @@ static void protect(void)
 
 	mapped_open(&m);
 	CHECK_SYS(mprotect((void *)m.at, LENGTH, PROT_NONE), 0);
-	CHECK(!fault_read(m.at, &value, &fault) && fault.signal == SIGSEGV &&
-		      fault.address == m.at,
+	CHECK(!fault_read(m.at, &value, &fault) && fault.signal == SIGSEGV && fault.address == m.at,
 	      "PROT_NONE lets a read through");
 	CHECK_SYS(mprotect((void *)m.at, LENGTH, PROT_READ), 0);
 	CHECK(pattern_matches(m.at, LENGTH, 1), "contents");
@@ -198,8 +186,7 @@ static void partial_munmap(void)
 
 	mapped_open(&m);
 	CHECK_SYS(munmap((void *)(m.at + KIB(16)), KIB(16)), 0);
-	CHECK(!fault_read(m.at + KIB(16), &value, &fault) &&
-		      fault.signal == SIGSEGV,
+	CHECK(!fault_read(m.at + KIB(16), &value, &fault) && fault.signal == SIGSEGV,
 	      "the hole is no hole");
 	demand_alive(m.at);
 	demand_alive(m.at + KIB(32));
@@ -251,12 +238,10 @@ static void pin_refused(void)
 	int ends[2];
 
 	mapped_open(&m);
-	local = (struct iovec){ .iov_base = copy, .iov_len = sizeof(copy) };
-	remote = (struct iovec){ .iov_base = (void *)m.at,
-				 .iov_len = sizeof(copy) };
+	local = (struct iovec){.iov_base = copy, .iov_len = sizeof(copy)};
+	remote = (struct iovec){.iov_base = (void *)m.at, .iov_len = sizeof(copy)};
 	CHECK_SYS(process_vm_readv(getpid(), &local, 1, &remote, 1, 0), EFAULT);
-	CHECK_SYS(process_vm_writev(getpid(), &local, 1, &remote, 1, 0),
-		  EFAULT);
+	CHECK_SYS(process_vm_writev(getpid(), &local, 1, &remote, 1, 0), EFAULT);
 	CHECK_SYS(pipe(ends), 0);
 	CHECK_SYS(vmsplice(ends[1], &remote, 1, 0), EFAULT);
 	close(ends[0]);
@@ -280,8 +265,8 @@ static void direct_io(void)
 		tap_diag("no O_DIRECT here");
 	} else {
 		done = write(fd, (void *)m.at, KIB(4));
-		CHECK(done == (ssize_t)KIB(4) || (done < 0 && errno == EFAULT),
-		      "write: %zd, %s", done, strerror(errno));
+		CHECK(done == (ssize_t)KIB(4) || (done < 0 && errno == EFAULT), "write: %zd, %s",
+		      done, strerror(errno));
 	}
 	close(fd);
 	demand_alive(m.at);
@@ -308,12 +293,11 @@ static void traced(void)
 	mapped_open(&m);
 	wanted = peerbar_read64(m.at);
 	child = tap_fork(be_traced, NULL);
-	CHECK(waitpid(child, &status, 0) == child && WIFSTOPPED(status),
-	      "the child did not stop");
+	CHECK(waitpid(child, &status, 0) == child && WIFSTOPPED(status), "the child did not stop");
 	errno = 0;
 	word = ptrace(PTRACE_PEEKDATA, child, (void *)m.at, NULL);
-	CHECK(errno == EIO || (!errno && (uint64_t)word == wanted),
-	      "PEEKDATA: %lx, %s", word, strerror(errno));
+	CHECK(errno == EIO || (!errno && (uint64_t)word == wanted), "PEEKDATA: %lx, %s", word,
+	      strerror(errno));
 	tap_diag("PEEKDATA: %s", errno ? "EIO" : "the word");
 	ptrace(PTRACE_CONT, child, NULL, NULL);
 	tap_join(child);
@@ -322,7 +306,7 @@ static void traced(void)
 
 static void die_dumping(void *arg)
 {
-	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 
 	(void)arg;
 	setrlimit(RLIMIT_CORE, &unlimited);
@@ -342,8 +326,7 @@ static void core_dump(void)
 	CHECK(mkdtemp(dir) && !chdir(dir), "mkdtemp: %s", strerror(errno));
 	child = tap_fork(die_dumping, NULL);
 	CHECK(waitpid(child, &status, 0) == child, "waitpid");
-	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,
-	      "the child did not abort");
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "the child did not abort");
 	tap_diag("core %sdumped", WCOREDUMP(status) ? "" : "not ");
 	demand_alive(m.at);
 	if (unlink("core"))
@@ -359,8 +342,7 @@ static void executable(void)
 	int ret;
 
 	mapped_open(&m);
-	ret = try_mmap(m.fd, LENGTH, PROT_READ | PROT_EXEC, MAP_SHARED, 0,
-		       NULL);
+	ret = try_mmap(m.fd, LENGTH, PROT_READ | PROT_EXEC, MAP_SHARED, 0, NULL);
 	CHECK(ret == -EPERM || ret == 0, "mmap: %s", strerror(-ret));
 	tap_diag("PROT_EXEC: %s", ret ? "EPERM" : "allowed");
 	mapped_close(&m);
@@ -388,22 +370,22 @@ static void shown_in_maps(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "private_refused", private_refused },
-	{ "read_only", read_only },
-	{ "past_the_end", past_the_end },
-	{ "every_offset", every_offset },
-	{ "remap", remap },
-	{ "remap_shrink", remap_shrink },
-	{ "protect", protect },
-	{ "partial_munmap", partial_munmap },
-	{ "populate_and_lock", populate_and_lock },
-	{ "advice", advice },
-	{ "pin_refused", pin_refused },
-	{ "direct_io", direct_io },
-	{ "traced", traced },
-	{ "core_dump", core_dump },
-	{ "executable", executable },
-	{ "shown_in_maps", shown_in_maps },
+	{"private_refused", private_refused},
+	{"read_only", read_only},
+	{"past_the_end", past_the_end},
+	{"every_offset", every_offset},
+	{"remap", remap},
+	{"remap_shrink", remap_shrink},
+	{"protect", protect},
+	{"partial_munmap", partial_munmap},
+	{"populate_and_lock", populate_and_lock},
+	{"advice", advice},
+	{"pin_refused", pin_refused},
+	{"direct_io", direct_io},
+	{"traced", traced},
+	{"core_dump", core_dump},
+	{"executable", executable},
+	{"shown_in_maps", shown_in_maps},
 };
 
 TAP_MAIN(cases)

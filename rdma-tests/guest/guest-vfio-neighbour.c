@@ -38,8 +38,7 @@ static void same_huge_page(void)
 	CHECK_OK(peerbar_buffer_revoke(b.buffer));
 	demand_revoked(b.at);
 	demand_revoked(b.at + KIB(4) * 17);
-	CHECK(pattern_matches(a.at + MIB(2), MIB(2), 1),
-	      "the buffer around it changed");
+	CHECK(pattern_matches(a.at + MIB(2), MIB(2), 1), "the buffer around it changed");
 	demand_alive(a.at + MIB(2));
 	slice_close(&b);
 	slice_close(&a);
@@ -100,8 +99,7 @@ static void every_other(void)
 		CHECK_OK(peerbar_buffer_revoke(slices[i].buffer));
 	for (uint32_t i = 0; i < 64; i++) {
 		if (i % 2)
-			CHECK(pattern_matches(slices[i].at, f.page, i),
-			      "slice %u changed", i);
+			CHECK(pattern_matches(slices[i].at, f.page, i), "slice %u changed", i);
 		else
 			demand_revoked(slices[i].at + 4 * i);
 	}
@@ -130,12 +128,9 @@ static void other_device(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "next_page", next_page },
-	{ "same_huge_page", same_huge_page },
-	{ "export_again", export_again },
-	{ "overlapping", overlapping },
-	{ "every_other", every_other },
-	{ "other_device", other_device },
+	{"next_page", next_page},	{"same_huge_page", same_huge_page},
+	{"export_again", export_again}, {"overlapping", overlapping},
+	{"every_other", every_other},	{"other_device", other_device},
 };
 
 TAP_MAIN(cases)

@@ -11,7 +11,7 @@
 #include "fixture.h"
 
 #define LENGTH KIB(64)
-#define NEEDS (FIXTURE_MEM | NEED_MMAP | NEED_REVOKE)
+#define NEEDS  (FIXTURE_MEM | NEED_MMAP | NEED_REVOKE)
 
 /* Two processes that take turns: one byte each way. */
 struct turns {
@@ -99,8 +99,8 @@ static void send_fd(int end, int fd)
 	union {
 		char space[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec byte = { .iov_base = (char[]){ 0 }, .iov_len = 1 };
+	} control = {0};
+	struct iovec byte = {.iov_base = (char[]){0}, .iov_len = 1};
 	struct msghdr message = {
 		.msg_iov = &byte,
 		.msg_iovlen = 1,
@@ -121,9 +121,9 @@ static int receive_fd(int end)
 	union {
 		char space[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
-	} control = { 0 };
+	} control = {0};
 	char data;
-	struct iovec byte = { .iov_base = &data, .iov_len = 1 };
+	struct iovec byte = {.iov_base = &data, .iov_len = 1};
 	struct msghdr message = {
 		.msg_iov = &byte,
 		.msg_iovlen = 1,
@@ -155,8 +155,7 @@ static void run_receiver(void *arg)
 	close(fd);
 	CHECK_OK(peerbar_map(buffer, 0, LENGTH, NULL, &mapping));
 	hold_until_revoked(peerbar_mapping_addr(mapping), turns->child);
-	CHECK_RET(try_mmap(peerbar_buffer_fd(buffer), LENGTH, PROT_READ,
-			   MAP_SHARED, 0, NULL),
+	CHECK_RET(try_mmap(peerbar_buffer_fd(buffer), LENGTH, PROT_READ, MAP_SHARED, 0, NULL),
 		  -ENODEV);
 	peerbar_unmap(mapping);
 	peerbar_buffer_close(buffer);
@@ -199,8 +198,7 @@ static void run_exec(void *arg)
 {
 	struct heritage *heritage = arg;
 	char end[16], cloexec[16], kept[16];
-	char *argv[] = { (char *)"execed", (char *)EXECED, end, cloexec, kept,
-			 NULL };
+	char *argv[] = {(char *)"execed", (char *)EXECED, end, cloexec, kept, NULL};
 
 	fcntl(heritage->turns.child, F_SETFD, 0);
 	fcntl(heritage->kept, F_SETFD, 0);
@@ -219,8 +217,7 @@ static int execed_main(char **argv)
 
 	fault_catch();
 	CHECK_SYS(fcntl(cloexec, F_GETFD), EBADF);
-	CHECK_OK(try_mmap(kept, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, 0,
-			  &at));
+	CHECK_OK(try_mmap(kept, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, 0, &at));
 	hold_until_revoked(at, end);
 	return 0;
 }
@@ -281,10 +278,10 @@ static void many_children(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "fork_child", fork_child },
-	{ "receiver", receiver },
-	{ "exec_child", exec_child },
-	{ "many_children", many_children },
+	{"fork_child", fork_child},
+	{"receiver", receiver},
+	{"exec_child", exec_child},
+	{"many_children", many_children},
 };
 
 int main(int argc, char **argv)

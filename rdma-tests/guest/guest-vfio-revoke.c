@@ -7,9 +7,9 @@
 #include "fixture.h"
 #include "raw.h"
 
-#define BASE MIB(1)
+#define BASE   MIB(1)
 #define LENGTH KIB(64)
-#define NEEDS (FIXTURE_MEM | NEED_MMAP | NEED_REVOKE)
+#define NEEDS  (FIXTURE_MEM | NEED_MMAP | NEED_REVOKE)
 
 /* Every way to a buffer that was revoked for good is shut. */
 static void demand_dead(struct fixture *f, struct slice *slice)
@@ -18,8 +18,7 @@ static void demand_dead(struct fixture *f, struct slice *slice)
 
 	demand_revoked(slice->at);
 	demand_revoked(slice->at + slice->length - 4);
-	CHECK_RET(try_mmap(fd, slice->length, PROT_READ, MAP_SHARED, 0, NULL),
-		  -ENODEV);
+	CHECK_RET(try_mmap(fd, slice->length, PROT_READ, MAP_SHARED, 0, NULL), -ENODEV);
 	CHECK_RET(raw_revoke(peerbar_device_fd(f->mem), fd), -EBADFD);
 	CHECK_RET(raw_memattr(peerbar_device_fd(f->mem), fd, 0), -EBADFD);
 	CHECK_RET(peerbar_buffer_revoke(slice->buffer), -EBADFD);
@@ -87,9 +86,8 @@ static void permanent_many_ranges(void)
 
 	fixture_open(&f, NEEDS);
 	for (int i = 0; i < 8; i++)
-		ranges[i] = (struct peerbar_range){ MIB(8 - i), f.page };
-	CHECK_OK(peerbar_buffer_export(f.mem, MEM_BAR, ranges, 8, NULL,
-				       &buffer));
+		ranges[i] = (struct peerbar_range){MIB(8 - i), f.page};
+	CHECK_OK(peerbar_buffer_export(f.mem, MEM_BAR, ranges, 8, NULL, &buffer));
 	CHECK_OK(peerbar_map(buffer, 0, 8 * f.page, NULL, &map));
 	at = peerbar_mapping_addr(map);
 	for (int i = 0; i < 8; i++)
@@ -134,8 +132,7 @@ static void reset_comes_back(void)
 	CHECK_OK(peerbar_device_reset(f.mem));
 	demand_alive(slice.at);
 	CHECK(pattern_matches(slice.at, LENGTH, 1), "contents are gone");
-	CHECK_RET(try_mmap(peerbar_buffer_fd(slice.buffer), LENGTH, PROT_READ,
-			   MAP_SHARED, 0, NULL),
+	CHECK_RET(try_mmap(peerbar_buffer_fd(slice.buffer), LENGTH, PROT_READ, MAP_SHARED, 0, NULL),
 		  0);
 	slice_close(&slice);
 	fixture_close(&f);
@@ -156,8 +153,7 @@ static void reset_leaves_permanent(void)
 		demand_revoked(dead.at);
 		demand_alive(alive.at);
 	}
-	CHECK_RET(try_mmap(peerbar_buffer_fd(dead.buffer), LENGTH, PROT_READ,
-			   MAP_SHARED, 0, NULL),
+	CHECK_RET(try_mmap(peerbar_buffer_fd(dead.buffer), LENGTH, PROT_READ, MAP_SHARED, 0, NULL),
 		  -ENODEV);
 	CHECK_RET(peerbar_buffer_revoke(dead.buffer), -EBADFD);
 	slice_close(&alive);
@@ -179,8 +175,8 @@ static void decode_off(void)
 	for (int i = 0; i < 3; i++) {
 		CHECK_OK(raw_set_memory_decode(device, 0));
 		demand_revoked(slice.at);
-		CHECK_RET(try_mmap(peerbar_buffer_fd(slice.buffer), LENGTH,
-				   PROT_READ, MAP_SHARED, 0, NULL),
+		CHECK_RET(try_mmap(peerbar_buffer_fd(slice.buffer), LENGTH, PROT_READ, MAP_SHARED,
+				   0, NULL),
 			  -ENODEV);
 		CHECK_OK(raw_set_memory_decode(device, 1));
 		demand_alive(slice.at);
@@ -221,8 +217,7 @@ static void export_while_off(void)
 	device = peerbar_device_fd(f.mem);
 	CHECK_OK(raw_set_memory_decode(device, 0));
 	buffer = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, NC);
-	CHECK_RET(try_mmap(peerbar_buffer_fd(buffer), LENGTH, PROT_READ,
-			   MAP_SHARED, 0, NULL),
+	CHECK_RET(try_mmap(peerbar_buffer_fd(buffer), LENGTH, PROT_READ, MAP_SHARED, 0, NULL),
 		  -ENODEV);
 	CHECK_OK(raw_set_memory_decode(device, 1));
 	CHECK_OK(peerbar_map(buffer, 0, LENGTH, NULL, &map));
@@ -236,11 +231,11 @@ static void set_power_state(int device, int capability, uint16_t state)
 {
 	uint16_t value;
 
-	CHECK_OK(raw_region_read(device, RAW_CONFIG, capability + PCI_PM_CTRL,
-				 &value, sizeof(value)));
+	CHECK_OK(raw_region_read(device, RAW_CONFIG, capability + PCI_PM_CTRL, &value,
+				 sizeof(value)));
 	value = (uint16_t)((value & ~PCI_PM_CTRL_STATE_MASK) | state);
-	CHECK_OK(raw_region_write(device, RAW_CONFIG, capability + PCI_PM_CTRL,
-				  &value, sizeof(value)));
+	CHECK_OK(raw_region_write(device, RAW_CONFIG, capability + PCI_PM_CTRL, &value,
+				  sizeof(value)));
 }
 
 /* In D3 the BAR is out of reach; back in D0 it is there again. */
@@ -275,31 +270,27 @@ static void feature_arguments(void)
 
 	fixture_open(&f, NEEDS);
 	device = peerbar_device_fd(f.mem);
-	CHECK_RET(raw_revoke_flags(device,
-				   RAW_FEATURE_PROBE | RAW_FEATURE_SET, 4),
-		  0);
+	CHECK_RET(raw_revoke_flags(device, RAW_FEATURE_PROBE | RAW_FEATURE_SET, 4), 0);
 	CHECK_RET(raw_revoke_flags(device, RAW_FEATURE_GET, 4), -EINVAL);
-	CHECK_RET(raw_revoke_flags(device,
-				   RAW_FEATURE_PROBE | RAW_FEATURE_GET, 4),
-		  -EINVAL);
+	CHECK_RET(raw_revoke_flags(device, RAW_FEATURE_PROBE | RAW_FEATURE_GET, 4), -EINVAL);
 	CHECK_RET(raw_revoke_flags(device, RAW_FEATURE_SET, 0), -EINVAL);
 	CHECK_RET(raw_revoke_flags(device, RAW_FEATURE_SET, 4), -EBADF);
 	fixture_close(&f);
 }
 
 static const struct tap_case cases[] = {
-	{ "permanent", permanent },
-	{ "permanent_untouched", permanent_untouched },
-	{ "permanent_many_mappings", permanent_many_mappings },
-	{ "permanent_many_ranges", permanent_many_ranges },
-	{ "permanent_system_call", permanent_system_call },
-	{ "reset_comes_back", reset_comes_back },
-	{ "reset_leaves_permanent", reset_leaves_permanent },
-	{ "decode_off", decode_off },
-	{ "permanent_while_off", permanent_while_off },
-	{ "export_while_off", export_while_off },
-	{ "d3", d3 },
-	{ "feature_arguments", feature_arguments },
+	{"permanent", permanent},
+	{"permanent_untouched", permanent_untouched},
+	{"permanent_many_mappings", permanent_many_mappings},
+	{"permanent_many_ranges", permanent_many_ranges},
+	{"permanent_system_call", permanent_system_call},
+	{"reset_comes_back", reset_comes_back},
+	{"reset_leaves_permanent", reset_leaves_permanent},
+	{"decode_off", decode_off},
+	{"permanent_while_off", permanent_while_off},
+	{"export_while_off", export_while_off},
+	{"d3", d3},
+	{"feature_arguments", feature_arguments},
 };
 
 TAP_MAIN(cases)

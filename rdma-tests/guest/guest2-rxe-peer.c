@@ -14,10 +14,10 @@
 #include "loopback.h"
 #include "servant.h"
 
-#define BASE MIB(1)
-#define LENGTH MIB(1)
-#define IOVA 0x40000000ULL
-#define NEEDS (FIXTURE_MEM | NEED_SERIES)
+#define BASE	       MIB(1)
+#define LENGTH	       MIB(1)
+#define IOVA	       0x40000000ULL
+#define NEEDS	       (FIXTURE_MEM | NEED_SERIES)
 #define TRAFFIC_ROUNDS 30
 
 /* To the second host, opened once for all cases. */
@@ -31,11 +31,9 @@ struct bench {
 	struct ibv_mr *mr;
 };
 
-static int ask(uint32_t what, uint64_t a, uint64_t b, uint64_t c,
-	       struct control_message *answer)
+static int ask(uint32_t what, uint64_t a, uint64_t b, uint64_t c, struct control_message *answer)
 {
-	*answer = (struct control_message){ .what = what,
-					    .value = { a, b, c } };
+	*answer = (struct control_message){.what = what, .value = {a, b, c}};
 	CHECK_OK(control_ask(control, answer));
 	return answer->status;
 }
@@ -43,7 +41,7 @@ static int ask(uint32_t what, uint64_t a, uint64_t b, uint64_t c,
 /* A fresh pair of queues between the hosts. */
 static void connect_peer(struct bench *b)
 {
-	struct control_message message = { .what = SERVANT_CONNECT };
+	struct control_message message = {.what = SERVANT_CONNECT};
 
 	rdma_qp_close(&b->qp);
 	CHECK_OK(rdma_qp_open(&b->rdma, &b->qp));
@@ -56,8 +54,8 @@ static void connect_peer(struct bench *b)
 static void lend(struct bench *b)
 {
 	slice_open(&b->f, BASE, LENGTH, WC, &b->slice);
-	CHECK_OK(peerbar_reg_mr(b->slice.buffer, b->rdma.pd, 0, LENGTH, IOVA,
-				RDMA_ACCESS_ALL, &b->mr));
+	CHECK_OK(peerbar_reg_mr(b->slice.buffer, b->rdma.pd, 0, LENGTH, IOVA, RDMA_ACCESS_ALL,
+				&b->mr));
 }
 
 static void take_back(struct bench *b)
@@ -100,8 +98,7 @@ static uint64_t slice_checksum(struct bench *b, uint64_t offset, size_t length)
 /* Random data of many lengths, checked at both ends. */
 static void lengths(void)
 {
-	static const uint32_t sizes[] = { 1,	8,     1023,   4096,
-					  4097, 65536, 100001, 1048576 };
+	static const uint32_t sizes[] = {1, 8, 1023, 4096, 4097, 65536, 100001, 1048576};
 	struct control_message answer;
 	struct bench b;
 
@@ -111,16 +108,11 @@ static void lengths(void)
 
 		CHECK_OK(ask(SERVANT_FILL, sizes[i], 0, 0, &answer));
 		sum = answer.value[0];
-		CHECK_WC(ask(SERVANT_WRITE, IOVA + at, b.mr->rkey, sizes[i],
-			     &answer),
-			 0);
+		CHECK_WC(ask(SERVANT_WRITE, IOVA + at, b.mr->rkey, sizes[i], &answer), 0);
 		CHECK(slice_checksum(&b, at, sizes[i]) == sum,
 		      "%u bytes: the CPU sees something else", sizes[i]);
-		CHECK_WC(ask(SERVANT_COMPARE, IOVA + at, b.mr->rkey, sizes[i],
-			     &answer),
-			 0);
-		CHECK(answer.value[0], "%u bytes: read back something else",
-		      sizes[i]);
+		CHECK_WC(ask(SERVANT_COMPARE, IOVA + at, b.mr->rkey, sizes[i], &answer), 0);
+		CHECK(answer.value[0], "%u bytes: read back something else", sizes[i]);
 	}
 	bench_close(&b);
 }
@@ -137,11 +129,9 @@ static void counter(void)
 	peerbar_write64(word, 0);
 	peerbar_wc_flush();
 	for (uint64_t i = 0; i < 100; i++) {
-		CHECK_WC(ask(SERVANT_ADD, IOVA + 4096, b.mr->rkey, 3, &answer),
-			 0);
+		CHECK_WC(ask(SERVANT_ADD, IOVA + 4096, b.mr->rkey, 3, &answer), 0);
 		CHECK(answer.value[0] == 3 * i, "old value %llu in round %llu",
-		      (unsigned long long)answer.value[0],
-		      (unsigned long long)i);
+		      (unsigned long long)answer.value[0], (unsigned long long)i);
 	}
 	CHECK(peerbar_read64(word) == 300, "the CPU reads %llu",
 	      (unsigned long long)peerbar_read64(word));
@@ -157,14 +147,11 @@ static void revoked(void)
 	bench_open(&b);
 	CHECK_OK(ask(SERVANT_FILL, LENGTH, 0, 0, &answer));
 	CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
-	CHECK_WC(ask(SERVANT_WRITE, IOVA, b.mr->rkey, LENGTH, &answer),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(ask(SERVANT_WRITE, IOVA, b.mr->rkey, LENGTH, &answer), IBV_WC_REM_ACCESS_ERR);
 	connect_peer(&b);
-	CHECK_WC(ask(SERVANT_COMPARE, IOVA, b.mr->rkey, 64, &answer),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(ask(SERVANT_COMPARE, IOVA, b.mr->rkey, 64, &answer), IBV_WC_REM_ACCESS_ERR);
 	connect_peer(&b);
-	CHECK_WC(ask(SERVANT_ADD, IOVA, b.mr->rkey, 1, &answer),
-		 IBV_WC_REM_ACCESS_ERR);
+	CHECK_WC(ask(SERVANT_ADD, IOVA, b.mr->rkey, 1, &answer), IBV_WC_REM_ACCESS_ERR);
 	take_back(&b);
 	lend(&b);
 	connect_peer(&b);
@@ -179,7 +166,7 @@ static void traffic_round(struct bench *b, int round)
 {
 	struct control_message message = {
 		.what = SERVANT_WRITE,
-		.value = { IOVA, b->mr->rkey, LENGTH },
+		.value = {IOVA, b->mr->rkey, LENGTH},
 	};
 	struct slice again;
 
@@ -190,11 +177,10 @@ static void traffic_round(struct bench *b, int round)
 	slice_open(&b->f, BASE, LENGTH, WC, &again);
 	pattern_fill(again.at, LENGTH, 1);
 	CHECK_OK(control_receive(control, &message));
-	CHECK(message.status == IBV_WC_SUCCESS ||
-		      message.status == IBV_WC_REM_ACCESS_ERR,
+	CHECK(message.status == IBV_WC_SUCCESS || message.status == IBV_WC_REM_ACCESS_ERR,
 	      "round %d: %s", round, rdma_status_name(message.status));
-	CHECK(pattern_matches(again.at, LENGTH, 1),
-	      "round %d: written after revoke had returned", round);
+	CHECK(pattern_matches(again.at, LENGTH, 1), "round %d: written after revoke had returned",
+	      round);
 	slice_close(&again);
 }
 
@@ -215,15 +201,15 @@ static void under_traffic(void)
 }
 
 static const struct tap_case cases[] = {
-	{ "lengths", lengths },
-	{ "counter", counter },
-	{ "revoked", revoked },
-	{ "under_traffic", under_traffic, 120 },
+	{"lengths", lengths},
+	{"counter", counter},
+	{"revoked", revoked},
+	{"under_traffic", under_traffic, 120},
 };
 
 static int report(int argc, char **argv)
 {
-	struct control_message goodbye = { .what = SERVANT_GOODBYE };
+	struct control_message goodbye = {.what = SERVANT_GOODBYE};
 	int listener, status, ret;
 
 	ret = control_listen(fixture_env("PEERBAR_ADDR"), &listener);
@@ -243,10 +229,8 @@ static int report(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "--list"))
-		return tap_run(argc, argv, cases,
-			       sizeof(cases) / sizeof(cases[0]));
+		return tap_run(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 	if (strcmp(fixture_env("PEERBAR_HOST"), "0"))
-		return servant_run(fixture_env("PEERBAR_ADDR"),
-				   fixture_env("PEERBAR_PEER"));
+		return servant_run(fixture_env("PEERBAR_ADDR"), fixture_env("PEERBAR_PEER"));
 	return report(argc, argv);
 }

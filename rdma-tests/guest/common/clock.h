@@ -15,7 +15,7 @@ static inline long long clock_ms(void)
 
 static inline void clock_pause(void)
 {
-	const struct timespec pause = { .tv_nsec = 2000000 };
+	const struct timespec pause = {.tv_nsec = 2000000};
 
 	nanosleep(&pause, NULL);
 }

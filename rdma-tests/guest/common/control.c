@@ -15,7 +15,7 @@
 #define CONTROL_PORT 18642
 /* The other host may still be booting, and may be slow at what it is asked. */
 #define CONTROL_TIMEOUT_S 120
-#define GID_BYTES sizeof(((union ibv_gid *)NULL)->raw)
+#define GID_BYTES	  sizeof(((union ibv_gid *)NULL)->raw)
 
 /* A message as it travels. */
 struct wire {
@@ -37,7 +37,7 @@ static int set_address(const char *ipv4, struct sockaddr_in *address)
 
 static int open_socket(int *fd)
 {
-	const struct timeval limit = { .tv_sec = CONTROL_TIMEOUT_S };
+	const struct timeval limit = {.tv_sec = CONTROL_TIMEOUT_S};
 	const int on = 1;
 
 	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -58,8 +58,7 @@ int control_listen(const char *ipv4, int *listener)
 		ret = open_socket(&fd);
 	if (ret)
 		return ret;
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) ||
-	    listen(fd, 1)) {
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 1)) {
 		ret = -errno;
 		close(fd);
 		return ret;
@@ -70,7 +69,7 @@ int control_listen(const char *ipv4, int *listener)
 
 int control_accept(int listener, int *connection)
 {
-	const struct timeval limit = { .tv_sec = CONTROL_TIMEOUT_S };
+	const struct timeval limit = {.tv_sec = CONTROL_TIMEOUT_S};
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd < 0)
@@ -83,8 +82,8 @@ int control_accept(int listener, int *connection)
 
 static bool worth_another_try(int error)
 {
-	return error == ECONNREFUSED || error == EHOSTUNREACH ||
-	       error == ENETUNREACH || error == EINTR;
+	return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH ||
+	       error == EINTR;
 }
 
 int control_connect(const char *ipv4, int *connection)

@@ -7,8 +7,8 @@
 #include "edu.h"
 
 #define EDU_COMMAND_START 1u
-#define EDU_IDENT_MASK 0xffu
-#define EDU_IDENT_VALUE 0xedu
+#define EDU_IDENT_MASK	  0xffu
+#define EDU_IDENT_VALUE	  0xedu
 /* A transfer takes 100 ms of guest time. */
 #define EDU_DMA_TIMEOUT_MS 20000
 
@@ -26,8 +26,7 @@ bool edu_present(volatile void *registers)
 
 static bool edu_busy(volatile void *registers)
 {
-	return peerbar_read64(at(registers, EDU_REG_DMA_COMMAND)) &
-	       EDU_COMMAND_START;
+	return peerbar_read64(at(registers, EDU_REG_DMA_COMMAND)) & EDU_COMMAND_START;
 }
 
 int edu_wait_idle(volatile void *registers)
@@ -42,8 +41,7 @@ int edu_wait_idle(volatile void *registers)
 	return 0;
 }
 
-int edu_dma(volatile void *registers, enum edu_direction direction,
-	    uint64_t iova, size_t length)
+int edu_dma(volatile void *registers, enum edu_direction direction, uint64_t iova, size_t length)
 {
 	bool push = direction == EDU_PUSH;
 
@@ -51,10 +49,8 @@ int edu_dma(volatile void *registers, enum edu_direction direction,
 		return -EINVAL;
 	if (edu_busy(registers))
 		return -EBUSY;
-	peerbar_write64(at(registers, EDU_REG_DMA_SOURCE),
-			push ? EDU_DMA_BUFFER : iova);
-	peerbar_write64(at(registers, EDU_REG_DMA_TARGET),
-			push ? iova : EDU_DMA_BUFFER);
+	peerbar_write64(at(registers, EDU_REG_DMA_SOURCE), push ? EDU_DMA_BUFFER : iova);
+	peerbar_write64(at(registers, EDU_REG_DMA_TARGET), push ? iova : EDU_DMA_BUFFER);
 	peerbar_write64(at(registers, EDU_REG_DMA_COUNT), length);
 	/* The doorbell: from here on the device moves data by itself. */
 	peerbar_write64(at(registers, EDU_REG_DMA_COMMAND),
@@ -62,8 +58,7 @@ int edu_dma(volatile void *registers, enum edu_direction direction,
 	return edu_wait_idle(registers);
 }
 
-int edu_copy(volatile void *registers, uint64_t target, uint64_t source,
-	     size_t length)
+int edu_copy(volatile void *registers, uint64_t target, uint64_t source, size_t length)
 {
 	for (size_t done = 0; done < length;) {
 		size_t left = length - done;

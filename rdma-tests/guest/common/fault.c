@@ -27,8 +27,8 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 		siglongjmp(back, 1);
 	}
 	length = snprintf(text, sizeof(text),
-			  "# signal %d (code %d) at %p where none was expected\n",
-			  signal, info->si_code, info->si_addr);
+			  "# signal %d (code %d) at %p where none was expected\n", signal,
+			  info->si_code, info->si_addr);
 	if (write(STDOUT_FILENO, text, length) != length)
 		_exit(3);
 	_exit(1);
@@ -45,8 +45,7 @@ void fault_catch(void)
 	sigaction(SIGSEGV, &action, NULL);
 }
 
-bool fault_read(const volatile void *address, uint32_t *value,
-		struct fault *fault)
+bool fault_read(const volatile void *address, uint32_t *value, struct fault *fault)
 {
 	if (sigsetjmp(back, 1)) {
 		*fault = caught;
@@ -72,19 +71,16 @@ bool fault_write(volatile void *address, uint32_t value, struct fault *fault)
 	return true;
 }
 
-static bool is_revocation(const struct fault *fault,
-			  const volatile void *address)
+static bool is_revocation(const struct fault *fault, const volatile void *address)
 {
-	return fault->signal == SIGBUS && fault->code == BUS_ADRERR &&
-	       fault->address == address;
+	return fault->signal == SIGBUS && fault->code == BUS_ADRERR && fault->address == address;
 }
 
 bool fault_is_revoked(volatile void *address, struct fault *fault)
 {
 	uint32_t value;
 
-	if (fault_read(address, &value, fault) ||
-	    !is_revocation(fault, address))
+	if (fault_read(address, &value, fault) || !is_revocation(fault, address))
 		return false;
 	return !fault_write(address, 0, fault) && is_revocation(fault, address);
 }

@@ -20,8 +20,7 @@ struct fault {
 void fault_catch(void);
 
 /* One 4-byte access each; true when it went through. */
-bool fault_read(const volatile void *address, uint32_t *value,
-		struct fault *fault);
+bool fault_read(const volatile void *address, uint32_t *value, struct fault *fault);
 bool fault_write(volatile void *address, uint32_t value, struct fault *fault);
 
 /* True when both accesses at address raised SIGBUS, BUS_ADRERR, right there. */

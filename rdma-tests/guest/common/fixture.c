@@ -25,8 +25,7 @@ const char *fixture_env(const char *name)
 	return value;
 }
 
-static void log_line(void *arg, enum peerbar_log_level level,
-		     const char *message)
+static void log_line(void *arg, enum peerbar_log_level level, const char *message)
 {
 	(void)arg;
 	if (level == PEERBAR_LOG_ERROR)
@@ -55,7 +54,7 @@ static void need(bool have, const char *what)
 
 static void check_needs(struct fixture *f, unsigned int flags)
 {
-	struct peerbar_device_caps caps = { .size = sizeof(caps) };
+	struct peerbar_device_caps caps = {.size = sizeof(caps)};
 	struct peerbar_device *dev = f->mem ? f->mem : f->reg;
 
 	if (!dev)
@@ -105,10 +104,8 @@ void fixture_close(struct fixture *f)
 	memset(f, 0, sizeof(*f));
 }
 
-struct peerbar_buffer *fixture_export(struct peerbar_device *dev,
-				      unsigned int bar, uint64_t offset,
-				      uint64_t length,
-				      enum peerbar_memattr memattr)
+struct peerbar_buffer *fixture_export(struct peerbar_device *dev, unsigned int bar, uint64_t offset,
+				      uint64_t length, enum peerbar_memattr memattr)
 {
 	const struct peerbar_range range = {
 		.offset = offset,
@@ -127,17 +124,15 @@ struct peerbar_buffer *fixture_export(struct peerbar_device *dev,
 static void slice_map(struct slice *slice)
 {
 	slice->length = peerbar_buffer_length(slice->buffer);
-	CHECK_OK(peerbar_map(slice->buffer, 0, slice->length, NULL,
-			     &slice->mapping));
+	CHECK_OK(peerbar_map(slice->buffer, 0, slice->length, NULL, &slice->mapping));
 	slice->at = peerbar_mapping_addr(slice->mapping);
 }
 
-void slice_open(struct fixture *f, uint64_t offset, uint64_t length,
-		enum peerbar_memattr memattr, struct slice *slice)
+void slice_open(struct fixture *f, uint64_t offset, uint64_t length, enum peerbar_memattr memattr,
+		struct slice *slice)
 {
 	memset(slice, 0, sizeof(*slice));
-	slice->buffer =
-		fixture_export(f->mem, MEM_BAR, offset, length, memattr);
+	slice->buffer = fixture_export(f->mem, MEM_BAR, offset, length, memattr);
 	slice_map(slice);
 }
 
@@ -190,8 +185,8 @@ bool pattern_matches(const volatile void *at, size_t length, uint32_t seed)
 	for (size_t i = 0; i < length && same; i++) {
 		same = copy[i] == pattern_byte(seed, i);
 		if (!same)
-			tap_diag("byte %zu of %zu: %02x, wanted %02x", i,
-				 length, copy[i], pattern_byte(seed, i));
+			tap_diag("byte %zu of %zu: %02x, wanted %02x", i, length, copy[i],
+				 pattern_byte(seed, i));
 	}
 	free(copy);
 	return same;
@@ -205,8 +200,8 @@ void demand_revoked(volatile void *address)
 		return;
 	if (!fault.signal)
 		FAIL("%p can still be reached", address);
-	FAIL("%p: signal %d, code %d at %p instead of SIGBUS there", address,
-	     fault.signal, fault.code, fault.address);
+	FAIL("%p: signal %d, code %d at %p instead of SIGBUS there", address, fault.signal,
+	     fault.code, fault.address);
 }
 
 void demand_alive(volatile void *address)
@@ -214,10 +209,8 @@ void demand_alive(volatile void *address)
 	struct fault fault;
 	uint32_t value;
 
-	CHECK(fault_read(address, &value, &fault) &&
-		      fault_write(address, value, &fault),
-	      "%p: signal %d, code %d at %p", address, fault.signal,
-	      fault.code, fault.address);
+	CHECK(fault_read(address, &value, &fault) && fault_write(address, value, &fault),
+	      "%p: signal %d, code %d at %p", address, fault.signal, fault.code, fault.address);
 }
 
 void demand_memtype(const volatile void *address, enum peerbar_memtype wanted)
@@ -226,15 +219,13 @@ void demand_memtype(const volatile void *address, enum peerbar_memtype wanted)
 	struct fault fault;
 	uint32_t value;
 
-	CHECK(fault_read(address, &value, &fault), "%p: signal %d", address,
-	      fault.signal);
+	CHECK(fault_read(address, &value, &fault), "%p: signal %d", address, fault.signal);
 	CHECK_OK(peerbar_memtype_of(address, &found));
 	CHECK(found == wanted, "%p is %s in the page table, wanted %s", address,
 	      peerbar_memtype_name(found), peerbar_memtype_name(wanted));
 }
 
-int try_mmap(int fd, size_t length, int protection, int flags, off_t offset,
-	     void **out)
+int try_mmap(int fd, size_t length, int protection, int flags, off_t offset, void **out)
 {
 	void *at = mmap(NULL, length, protection, flags, fd, offset);
 

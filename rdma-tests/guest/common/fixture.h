@@ -16,8 +16,8 @@
 
 #define MEM_BAR 2
 #define REG_BAR 0
-#define KIB(n) ((uint64_t)(n) << 10)
-#define MIB(n) ((uint64_t)(n) << 20)
+#define KIB(n)	((uint64_t)(n) << 10)
+#define MIB(n)	((uint64_t)(n) << 20)
 
 #define NC PEERBAR_MEMATTR_NC
 #define WC PEERBAR_MEMATTR_WC
@@ -58,13 +58,11 @@ const char *fixture_env(const char *name);
 void fixture_open(struct fixture *f, unsigned int flags);
 void fixture_close(struct fixture *f);
 
-struct peerbar_buffer *fixture_export(struct peerbar_device *dev,
-				      unsigned int bar, uint64_t offset,
-				      uint64_t length,
-				      enum peerbar_memattr memattr);
+struct peerbar_buffer *fixture_export(struct peerbar_device *dev, unsigned int bar, uint64_t offset,
+				      uint64_t length, enum peerbar_memattr memattr);
 /* Exports a range of the memory BAR and maps it. */
-void slice_open(struct fixture *f, uint64_t offset, uint64_t length,
-		enum peerbar_memattr memattr, struct slice *slice);
+void slice_open(struct fixture *f, uint64_t offset, uint64_t length, enum peerbar_memattr memattr,
+		struct slice *slice);
 /* Same for the register BAR, all of it, noncached. */
 void slice_open_registers(struct fixture *f, struct slice *slice);
 void slice_close(struct slice *slice);
@@ -79,7 +77,6 @@ void demand_alive(volatile void *address);
 void demand_memtype(const volatile void *address, enum peerbar_memtype wanted);
 
 /* mmap() of a descriptor; 0 or a negative errno. */
-int try_mmap(int fd, size_t length, int protection, int flags, off_t offset,
-	     void **out);
+int try_mmap(int fd, size_t length, int protection, int flags, off_t offset, void **out);
 
 #endif /* GUEST_COMMON_FIXTURE_H */

@@ -14,8 +14,7 @@ void klog_expect(const char *regex)
 	if (log < 0)
 		return;
 	/* Not dprintf(): that seeks first, which this file refuses. */
-	length = snprintf(line, sizeof(line), "peerbar-test: expect %s\n",
-			  regex);
+	length = snprintf(line, sizeof(line), "peerbar-test: expect %s\n", regex);
 	if (write(log, line, (size_t)length) != length)
 		perror("/dev/kmsg");
 	close(log);

@@ -78,14 +78,13 @@ bool leak_none(const struct leak_state *before)
 
 	leak_take(&now);
 	if (now.descriptors > before->descriptors) {
-		tap_diag("leaked descriptors: %d before, %d after",
-			 before->descriptors, now.descriptors);
+		tap_diag("leaked descriptors: %d before, %d after", before->descriptors,
+			 now.descriptors);
 		show_descriptors();
 		clean = false;
 	}
 	if (now.mappings > before->mappings) {
-		tap_diag("leaked mappings: %d before, %d after",
-			 before->mappings, now.mappings);
+		tap_diag("leaked mappings: %d before, %d after", before->mappings, now.mappings);
 		count_mappings(true);
 		clean = false;
 	}
@@ -115,8 +114,7 @@ bool leak_dmabufs_back_to(int before)
 		return true;
 	while (leak_dmabufs() > before) {
 		if (clock_ms() > deadline) {
-			tap_diag("leaked dma-bufs: %d before, %d after", before,
-				 leak_dmabufs());
+			tap_diag("leaked dma-bufs: %d before, %d after", before, leak_dmabufs());
 			return false;
 		}
 		clock_pause();

@@ -31,21 +31,18 @@ void loopback_close(struct loopback *l)
 	rdma_close(&l->rdma);
 }
 
-struct ibv_mr *loopback_register(struct loopback *l,
-				 struct peerbar_buffer *buffer, uint64_t offset,
+struct ibv_mr *loopback_register(struct loopback *l, struct peerbar_buffer *buffer, uint64_t offset,
 				 size_t length, uint64_t iova)
 {
 	struct ibv_mr *mr = NULL;
 
-	CHECK_OK(peerbar_reg_mr(buffer, l->rdma.pd, offset, length, iova,
-				RDMA_ACCESS_ALL, &mr));
+	CHECK_OK(peerbar_reg_mr(buffer, l->rdma.pd, offset, length, iova, RDMA_ACCESS_ALL, &mr));
 	return mr;
 }
 
-void loopback_check_status(const char *file, int line, const char *what,
-			   int got, int wanted)
+void loopback_check_status(const char *file, int line, const char *what, int got, int wanted)
 {
 	if (got != wanted)
-		tap_fail(file, line, "%s: got \"%s\", wanted \"%s\"", what,
-			 rdma_status_name(got), rdma_status_name(wanted));
+		tap_fail(file, line, "%s: got \"%s\", wanted \"%s\"", what, rdma_status_name(got),
+			 rdma_status_name(wanted));
 }

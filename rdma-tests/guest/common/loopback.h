@@ -24,15 +24,12 @@ void loopback_open(struct loopback *l, size_t mem_length);
 void loopback_reconnect(struct loopback *l);
 void loopback_close(struct loopback *l);
 
-struct ibv_mr *loopback_register(struct loopback *l,
-				 struct peerbar_buffer *buffer, uint64_t offset,
+struct ibv_mr *loopback_register(struct loopback *l, struct peerbar_buffer *buffer, uint64_t offset,
 				 size_t length, uint64_t iova);
 
 /* Demands a completion status (0 is success). */
-#define CHECK_WC(expression, wanted)                                           \
-	loopback_check_status(__FILE__, __LINE__, #expression, expression,     \
-			      wanted)
-void loopback_check_status(const char *file, int line, const char *what,
-			   int got, int wanted);
+#define CHECK_WC(expression, wanted) \
+	loopback_check_status(__FILE__, __LINE__, #expression, expression, wanted)
+void loopback_check_status(const char *file, int line, const char *what, int got, int wanted);
 
 #endif /* GUEST_COMMON_LOOPBACK_H */

@@ -14,12 +14,10 @@
 _Static_assert(RAW_FEATURE_GET == VFIO_DEVICE_FEATURE_GET, "flag moved");
 _Static_assert(RAW_FEATURE_SET == VFIO_DEVICE_FEATURE_SET, "flag moved");
 _Static_assert(RAW_FEATURE_PROBE == VFIO_DEVICE_FEATURE_PROBE, "flag moved");
-_Static_assert(sizeof(struct raw_range) == sizeof(struct pb_vfio_dma_range),
-	       "range changed");
+_Static_assert(sizeof(struct raw_range) == sizeof(struct pb_vfio_dma_range), "range changed");
 _Static_assert(RAW_CONFIG == VFIO_PCI_CONFIG_REGION_INDEX, "region moved");
 
-static int feature(int device, uint32_t flags, const void *payload,
-		   size_t length)
+static int feature(int device, uint32_t flags, const void *payload, size_t length)
 {
 	struct vfio_device_feature *request;
 	int ret;
@@ -38,8 +36,8 @@ static int feature(int device, uint32_t flags, const void *payload,
 	return ret;
 }
 
-int raw_export(int device, uint32_t bar, uint32_t flags,
-	       const struct raw_range *ranges, uint32_t count)
+int raw_export(int device, uint32_t bar, uint32_t flags, const struct raw_range *ranges,
+	       uint32_t count)
 {
 	struct pb_vfio_dma_buf *payload;
 	size_t length = sizeof(*payload) + count * sizeof(*ranges);
@@ -53,30 +51,26 @@ int raw_export(int device, uint32_t bar, uint32_t flags,
 	payload->flags = flags;
 	payload->nr_ranges = count;
 	if (count)
-		memcpy(payload->ranges, ranges,
-		       count * sizeof(payload->ranges[0]));
-	ret = feature(device,
-		      VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF,
-		      payload, length);
+		memcpy(payload->ranges, ranges, count * sizeof(payload->ranges[0]));
+	ret = feature(device, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF, payload,
+		      length);
 	free(payload);
 	return ret;
 }
 
 int raw_revoke(int device, int dmabuf)
 {
-	const struct pb_vfio_dma_buf_revoke payload = { .dmabuf_fd = dmabuf };
+	const struct pb_vfio_dma_buf_revoke payload = {.dmabuf_fd = dmabuf};
 
-	return feature(device,
-		       VFIO_DEVICE_FEATURE_SET | PB_FEATURE_DMA_BUF_REVOKE,
-		       &payload, sizeof(payload));
+	return feature(device, VFIO_DEVICE_FEATURE_SET | PB_FEATURE_DMA_BUF_REVOKE, &payload,
+		       sizeof(payload));
 }
 
 int raw_revoke_flags(int device, uint32_t flags, size_t payload)
 {
-	const uint8_t data[64] = { 0xff, 0xff, 0xff, 0xff };
+	const uint8_t data[64] = {0xff, 0xff, 0xff, 0xff};
 
-	return feature(device, flags | PB_FEATURE_DMA_BUF_REVOKE, data,
-		       payload);
+	return feature(device, flags | PB_FEATURE_DMA_BUF_REVOKE, data, payload);
 }
 
 int raw_memattr(int device, int dmabuf, uint32_t memattr)
@@ -86,9 +80,8 @@ int raw_memattr(int device, int dmabuf, uint32_t memattr)
 		.memattr = memattr,
 	};
 
-	return feature(device,
-		       VFIO_DEVICE_FEATURE_SET | PB_FEATURE_DMA_BUF_MEMATTR,
-		       &payload, sizeof(payload));
+	return feature(device, VFIO_DEVICE_FEATURE_SET | PB_FEATURE_DMA_BUF_MEMATTR, &payload,
+		       sizeof(payload));
 }
 
 int raw_region(int device, uint32_t index, uint64_t *offset, uint64_t *size)
@@ -106,8 +99,7 @@ int raw_region(int device, uint32_t index, uint64_t *offset, uint64_t *size)
 	return 0;
 }
 
-int raw_region_read(int device, uint32_t index, uint64_t at, void *data,
-		    size_t length)
+int raw_region_read(int device, uint32_t index, uint64_t at, void *data, size_t length)
 {
 	uint64_t offset;
 	ssize_t done;
@@ -121,8 +113,7 @@ int raw_region_read(int device, uint32_t index, uint64_t at, void *data,
 	return (size_t)done == length ? 0 : -EIO;
 }
 
-int raw_region_write(int device, uint32_t index, uint64_t at, const void *data,
-		     size_t length)
+int raw_region_write(int device, uint32_t index, uint64_t at, const void *data, size_t length)
 {
 	uint64_t offset;
 	ssize_t done;
@@ -158,20 +149,17 @@ int raw_set_memory_decode(int device, int on)
 	uint16_t command;
 	int ret;
 
-	ret = raw_region_read(device, RAW_CONFIG, PCI_COMMAND, &command,
-			      sizeof(command));
+	ret = raw_region_read(device, RAW_CONFIG, PCI_COMMAND, &command, sizeof(command));
 	if (ret)
 		return ret;
 	if (on)
 		command |= PCI_COMMAND_MEMORY;
 	else
 		command &= (uint16_t)~PCI_COMMAND_MEMORY;
-	return raw_region_write(device, RAW_CONFIG, PCI_COMMAND, &command,
-				sizeof(command));
+	return raw_region_write(device, RAW_CONFIG, PCI_COMMAND, &command, sizeof(command));
 }
 
-int raw_ioeventfd(int device, uint32_t index, uint64_t at, uint32_t value,
-		  int eventfd)
+int raw_ioeventfd(int device, uint32_t index, uint64_t at, uint32_t value, int eventfd)
 {
 	struct vfio_device_ioeventfd request = {
 		.argsz = sizeof(request),

@@ -15,31 +15,28 @@ struct raw_range {
 };
 
 /* VFIO_DEVICE_FEATURE_DMA_BUF: a descriptor or a negative errno. */
-int raw_export(int device, uint32_t bar, uint32_t flags,
-	       const struct raw_range *ranges, uint32_t count);
+int raw_export(int device, uint32_t bar, uint32_t flags, const struct raw_range *ranges,
+	       uint32_t count);
 /* The features of the series: 0 or a negative errno. */
 int raw_revoke(int device, int dmabuf);
 int raw_memattr(int device, int dmabuf, uint32_t memattr);
 /* The same with the flags of VFIO_DEVICE_FEATURE and the size of one's own. */
 int raw_revoke_flags(int device, uint32_t flags, size_t payload);
 
-#define RAW_FEATURE_GET (1u << 16)
-#define RAW_FEATURE_SET (1u << 17)
+#define RAW_FEATURE_GET	  (1u << 16)
+#define RAW_FEATURE_SET	  (1u << 17)
 #define RAW_FEATURE_PROBE (1u << 18)
 
 /* File offset and size of a region (BAR number, or RAW_CONFIG). */
 #define RAW_CONFIG 7u
 int raw_region(int device, uint32_t index, uint64_t *offset, uint64_t *size);
 /* Reads and writes of a region through the device's descriptor. */
-int raw_region_read(int device, uint32_t index, uint64_t at, void *data,
-		    size_t length);
-int raw_region_write(int device, uint32_t index, uint64_t at, const void *data,
-		     size_t length);
+int raw_region_read(int device, uint32_t index, uint64_t at, void *data, size_t length);
+int raw_region_write(int device, uint32_t index, uint64_t at, const void *data, size_t length);
 /* Offset of a PCI capability in configuration space, or -ENOENT. */
 int raw_find_capability(int device, uint8_t id);
 int raw_set_memory_decode(int device, int on);
 /* VFIO_DEVICE_IOEVENTFD: an eventfd that writes a value; -1 takes it back. */
-int raw_ioeventfd(int device, uint32_t index, uint64_t at, uint32_t value,
-		  int eventfd);
+int raw_ioeventfd(int device, uint32_t index, uint64_t at, uint32_t value, int eventfd);
 
 #endif /* GUEST_COMMON_RAW_H */

@@ -11,8 +11,8 @@
 #include "clock.h"
 #include "rdma.h"
 
-#define RDMA_PORT 1
-#define RDMA_DEPTH 32
+#define RDMA_PORT     1
+#define RDMA_DEPTH    32
 #define RDMA_MAX_GIDS 64
 #define RDMA_PSN_MASK 0xffffff
 /* Generous: a debug kernel under emulation moves a megabyte in seconds. */
@@ -35,7 +35,7 @@ static struct ibv_context *open_device(const char *name)
 
 static bool is_ipv4(const union ibv_gid *gid)
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 
 	return !memcmp(gid->raw, mapped, sizeof(mapped));
 }
@@ -59,8 +59,7 @@ static int find_gid(struct rdma *rdma, const char *ipv4)
 	if (count < 0)
 		return (int)count;
 	for (ssize_t i = 0; i < count; i++) {
-		if (entries[i].gid_type != IBV_GID_TYPE_ROCE_V2 ||
-		    !is_ipv4(&entries[i].gid) ||
+		if (entries[i].gid_type != IBV_GID_TYPE_ROCE_V2 || !is_ipv4(&entries[i].gid) ||
 		    !is_address(&entries[i].gid, ipv4))
 			continue;
 		rdma->gid = entries[i].gid;
@@ -112,8 +111,7 @@ static int to_init(struct ibv_qp *qp)
 	};
 
 	return -ibv_modify_qp(qp, &attr,
-			      IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
-				      IBV_QP_ACCESS_FLAGS);
+			      IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
 }
 
 static int make_qp(struct rdma_qp *qp)
@@ -123,12 +121,13 @@ static int make_qp(struct rdma_qp *qp)
 		.recv_cq = qp->cq,
 		.qp_type = IBV_QPT_RC,
 		.sq_sig_all = 1,
-		.cap = {
-			.max_send_wr = RDMA_DEPTH,
-			.max_recv_wr = RDMA_DEPTH,
-			.max_send_sge = 1,
-			.max_recv_sge = 1,
-		},
+		.cap =
+			{
+				.max_send_wr = RDMA_DEPTH,
+				.max_recv_wr = RDMA_DEPTH,
+				.max_send_sge = 1,
+				.max_recv_sge = 1,
+			},
 	};
 
 	qp->qp = ibv_create_qp(qp->rdma->pd, &init);
@@ -180,21 +179,22 @@ static int to_rtr(struct rdma_qp *qp, const struct rdma_endpoint *peer)
 		.rq_psn = peer->psn,
 		.max_dest_rd_atomic = 1,
 		.min_rnr_timer = 12,
-		.ah_attr = {
-			.is_global = 1,
-			.port_num = RDMA_PORT,
-			.grh = {
-				.dgid = peer->gid,
-				.sgid_index = qp->rdma->gid_index,
-				.hop_limit = 64,
+		.ah_attr =
+			{
+				.is_global = 1,
+				.port_num = RDMA_PORT,
+				.grh =
+					{
+						.dgid = peer->gid,
+						.sgid_index = qp->rdma->gid_index,
+						.hop_limit = 64,
+					},
 			},
-		},
 	};
 
 	return -ibv_modify_qp(qp->qp, &attr,
-			      IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU |
-				      IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-				      IBV_QP_MAX_DEST_RD_ATOMIC |
+			      IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
+				      IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
 				      IBV_QP_MIN_RNR_TIMER);
 }
 
@@ -210,9 +210,8 @@ static int to_rts(struct rdma_qp *qp)
 	};
 
 	return -ibv_modify_qp(qp->qp, &attr,
-			      IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
-				      IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
-				      IBV_QP_MAX_QP_RD_ATOMIC);
+			      IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
+				      IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
 }
 
 int rdma_qp_connect(struct rdma_qp *qp, const struct rdma_endpoint *peer)
@@ -249,8 +248,7 @@ close:
 
 int rdma_mem_open(struct rdma *rdma, size_t length, struct rdma_mem *mem)
 {
-	void *at = mmap(NULL, length, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *at = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int error;
 
 	memset(mem, 0, sizeof(*mem));
@@ -278,8 +276,7 @@ void rdma_mem_close(struct rdma_mem *mem)
 
 static bool is_atomic(enum ibv_wr_opcode opcode)
 {
-	return opcode == IBV_WR_ATOMIC_FETCH_AND_ADD ||
-	       opcode == IBV_WR_ATOMIC_CMP_AND_SWP;
+	return opcode == IBV_WR_ATOMIC_FETCH_AND_ADD || opcode == IBV_WR_ATOMIC_CMP_AND_SWP;
 }
 
 static void fill_remote(struct ibv_send_wr *wr, const struct rdma_op *op)
@@ -314,11 +311,10 @@ int rdma_post(struct rdma_qp *qp, const struct rdma_op *op)
 	return -ibv_post_send(qp->qp, &wr, &bad);
 }
 
-int rdma_post_receive(struct rdma_qp *qp, uint64_t local, uint32_t lkey,
-		      uint32_t length)
+int rdma_post_receive(struct rdma_qp *qp, uint64_t local, uint32_t lkey, uint32_t length)
 {
-	struct ibv_sge sge = { .addr = local, .length = length, .lkey = lkey };
-	struct ibv_recv_wr wr = { .sg_list = &sge, .num_sge = 1 };
+	struct ibv_sge sge = {.addr = local, .length = length, .lkey = lkey};
+	struct ibv_recv_wr wr = {.sg_list = &sge, .num_sge = 1};
 	struct ibv_recv_wr *bad;
 
 	return -ibv_post_recv(qp->qp, &wr, &bad);
@@ -345,9 +341,8 @@ int rdma_do(struct rdma_qp *qp, const struct rdma_op *op)
 	return ret ? ret : rdma_wait(qp, &wc);
 }
 
-static int transfer(struct rdma_qp *qp, enum ibv_wr_opcode opcode,
-		    const struct rdma_mem *mem, size_t offset, uint32_t length,
-		    uint64_t remote, uint32_t rkey)
+static int transfer(struct rdma_qp *qp, enum ibv_wr_opcode opcode, const struct rdma_mem *mem,
+		    size_t offset, uint32_t length, uint64_t remote, uint32_t rkey)
 {
 	const struct rdma_op op = {
 		.opcode = opcode,
@@ -361,22 +356,20 @@ static int transfer(struct rdma_qp *qp, enum ibv_wr_opcode opcode,
 	return rdma_do(qp, &op);
 }
 
-int rdma_write(struct rdma_qp *qp, const struct rdma_mem *mem, size_t offset,
-	       uint32_t length, uint64_t remote, uint32_t rkey)
+int rdma_write(struct rdma_qp *qp, const struct rdma_mem *mem, size_t offset, uint32_t length,
+	       uint64_t remote, uint32_t rkey)
 {
-	return transfer(qp, IBV_WR_RDMA_WRITE, mem, offset, length, remote,
-			rkey);
+	return transfer(qp, IBV_WR_RDMA_WRITE, mem, offset, length, remote, rkey);
 }
 
-int rdma_read(struct rdma_qp *qp, const struct rdma_mem *mem, size_t offset,
-	      uint32_t length, uint64_t remote, uint32_t rkey)
+int rdma_read(struct rdma_qp *qp, const struct rdma_mem *mem, size_t offset, uint32_t length,
+	      uint64_t remote, uint32_t rkey)
 {
-	return transfer(qp, IBV_WR_RDMA_READ, mem, offset, length, remote,
-			rkey);
+	return transfer(qp, IBV_WR_RDMA_READ, mem, offset, length, remote, rkey);
 }
 
-int rdma_fetch_add(struct rdma_qp *qp, const struct rdma_mem *mem,
-		   uint64_t remote, uint32_t rkey, uint64_t add)
+int rdma_fetch_add(struct rdma_qp *qp, const struct rdma_mem *mem, uint64_t remote, uint32_t rkey,
+		   uint64_t add)
 {
 	const struct rdma_op op = {
 		.opcode = IBV_WR_ATOMIC_FETCH_AND_ADD,
@@ -391,9 +384,8 @@ int rdma_fetch_add(struct rdma_qp *qp, const struct rdma_mem *mem,
 	return rdma_do(qp, &op);
 }
 
-int rdma_compare_swap(struct rdma_qp *qp, const struct rdma_mem *mem,
-		      uint64_t remote, uint32_t rkey, uint64_t compare,
-		      uint64_t swap)
+int rdma_compare_swap(struct rdma_qp *qp, const struct rdma_mem *mem, uint64_t remote,
+		      uint32_t rkey, uint64_t compare, uint64_t swap)
 {
 	const struct rdma_op op = {
 		.opcode = IBV_WR_ATOMIC_CMP_AND_SWP,
@@ -411,6 +403,5 @@ int rdma_compare_swap(struct rdma_qp *qp, const struct rdma_mem *mem,
 
 const char *rdma_status_name(int status)
 {
-	return status < 0 ? strerror(-status) :
-			    ibv_wc_status_str((enum ibv_wc_status)status);
+	return status < 0 ? strerror(-status) : ibv_wc_status_str((enum ibv_wc_status)status);
 }

@@ -13,9 +13,9 @@
 #include <infiniband/verbs.h>
 
 #define RDMA_DEVICE "rxe0"
-#define RDMA_ACCESS_ALL                                                        \
-	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ |                     \
-	 IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC)
+#define RDMA_ACCESS_ALL                                                              \
+	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE | \
+	 IBV_ACCESS_REMOTE_ATOMIC)
 
 struct rdma {
 	struct ibv_context *context;
@@ -73,24 +73,22 @@ int rdma_mem_open(struct rdma *rdma, size_t length, struct rdma_mem *mem);
 void rdma_mem_close(struct rdma_mem *mem);
 
 int rdma_post(struct rdma_qp *qp, const struct rdma_op *op);
-int rdma_post_receive(struct rdma_qp *qp, uint64_t local, uint32_t lkey,
-		      uint32_t length);
+int rdma_post_receive(struct rdma_qp *qp, uint64_t local, uint32_t lkey, uint32_t length);
 /* Waits for the next completion. */
 int rdma_wait(struct rdma_qp *qp, struct ibv_wc *wc);
 /* Posts, and waits for the completion. */
 int rdma_do(struct rdma_qp *qp, const struct rdma_op *op);
 
 /* Between host memory, from its start plus offset, and a peer's address. */
-int rdma_write(struct rdma_qp *qp, const struct rdma_mem *mem, size_t offset,
-	       uint32_t length, uint64_t remote, uint32_t rkey);
-int rdma_read(struct rdma_qp *qp, const struct rdma_mem *mem, size_t offset,
-	      uint32_t length, uint64_t remote, uint32_t rkey);
+int rdma_write(struct rdma_qp *qp, const struct rdma_mem *mem, size_t offset, uint32_t length,
+	       uint64_t remote, uint32_t rkey);
+int rdma_read(struct rdma_qp *qp, const struct rdma_mem *mem, size_t offset, uint32_t length,
+	      uint64_t remote, uint32_t rkey);
 /* The old value lands at the start of mem, in the CPU's byte order. */
-int rdma_fetch_add(struct rdma_qp *qp, const struct rdma_mem *mem,
-		   uint64_t remote, uint32_t rkey, uint64_t add);
-int rdma_compare_swap(struct rdma_qp *qp, const struct rdma_mem *mem,
-		      uint64_t remote, uint32_t rkey, uint64_t compare,
-		      uint64_t swap);
+int rdma_fetch_add(struct rdma_qp *qp, const struct rdma_mem *mem, uint64_t remote, uint32_t rkey,
+		   uint64_t add);
+int rdma_compare_swap(struct rdma_qp *qp, const struct rdma_mem *mem, uint64_t remote,
+		      uint32_t rkey, uint64_t compare, uint64_t swap);
 
 /* Name of a completion status, or of a negative errno. */
 const char *rdma_status_name(int status);

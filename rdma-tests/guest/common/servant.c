@@ -19,8 +19,7 @@ struct servant {
 
 static int complain(const char *what, int ret)
 {
-	fprintf(stderr, "peer: %s: %s\n", what,
-		rdma_status_name(ret));
+	fprintf(stderr, "peer: %s: %s\n", what, rdma_status_name(ret));
 	return ret;
 }
 
@@ -83,16 +82,14 @@ static int write_out(struct servant *s, const struct control_message *message)
 {
 	if (message->value[2] > s->data.length)
 		return -EINVAL;
-	return rdma_write(&s->qp, &s->data, 0,
-			  (uint32_t)message->value[2], message->value[0],
+	return rdma_write(&s->qp, &s->data, 0, (uint32_t)message->value[2], message->value[0],
 			  (uint32_t)message->value[1]);
 }
 
 static int add(struct servant *s, struct control_message *message)
 {
 	int ret = rdma_fetch_add(&s->qp, &s->scratch, message->value[0],
-				 (uint32_t)message->value[1],
-				 message->value[2]);
+				 (uint32_t)message->value[1], message->value[2]);
 
 	memcpy(&message->value[0], s->scratch.at, sizeof(uint64_t));
 	return ret;
@@ -135,8 +132,7 @@ static int serve(struct servant *s)
 		message.status = act(s, &message);
 		ret = control_send(s->control, &message);
 		if (!ret && show && !message.status)
-			ret = control_send_bytes(s->control, s->data.at,
-						 show);
+			ret = control_send_bytes(s->control, s->data.at, show);
 	} while (!ret && message.what != SERVANT_GOODBYE);
 	return ret;
 }
@@ -148,14 +144,13 @@ static int open_rdma(struct servant *s, const char *own)
 	if (!ret)
 		ret = rdma_mem_open(&s->rdma, SERVANT_LENGTH, &s->data);
 	if (!ret)
-		ret = rdma_mem_open(&s->rdma, SERVANT_LENGTH,
-				    &s->scratch);
+		ret = rdma_mem_open(&s->rdma, SERVANT_LENGTH, &s->scratch);
 	return ret;
 }
 
 int servant_run(const char *own, const char *control)
 {
-	struct servant s = { .control = -1 };
+	struct servant s = {.control = -1};
 	int ret;
 
 	ret = open_rdma(&s, own);

@@ -15,8 +15,8 @@
 #include "leak.h"
 #include "tap.h"
 
-#define EXIT_SKIP 77
-#define REASON_MAX 200
+#define EXIT_SKIP	  77
+#define REASON_MAX	  200
 #define DEFAULT_TIMEOUT_S 60
 /* How long a killed process may take to be gone before we call it stuck. */
 #define REAP_MS 20000
@@ -58,8 +58,7 @@ void tap_fail(const char *file, int line, const char *format, ...)
 	char prefix[128];
 	va_list args;
 
-	snprintf(prefix, sizeof(prefix), "# %s:%d: ", name ? name + 1 : file,
-		 line);
+	snprintf(prefix, sizeof(prefix), "# %s:%d: ", name ? name + 1 : file, line);
 	va_start(args, format);
 	print_line(prefix, format, args);
 	va_end(args);
@@ -79,21 +78,18 @@ void tap_skip(const char *format, ...)
 static const char *describe(int ret, char *text, size_t size)
 {
 	if (ret < 0)
-		snprintf(text, size, "-%s",
-			 strerrorname_np(-ret) ? strerrorname_np(-ret) : "?");
+		snprintf(text, size, "-%s", strerrorname_np(-ret) ? strerrorname_np(-ret) : "?");
 	else
 		snprintf(text, size, "%d", ret);
 	return text;
 }
 
-void tap_check_ret(const char *file, int line, const char *what, int got,
-		   int wanted)
+void tap_check_ret(const char *file, int line, const char *what, int got, int wanted)
 {
 	char a[32], b[32];
 
 	if (got != wanted)
-		tap_fail(file, line, "%s: got %s, wanted %s", what,
-			 describe(got, a, sizeof(a)),
+		tap_fail(file, line, "%s: got %s, wanted %s", what, describe(got, a, sizeof(a)),
 			 describe(wanted, b, sizeof(b)));
 }
 
@@ -118,8 +114,7 @@ void tap_join_at(const char *file, int line, pid_t child)
 		if (errno != EINTR)
 			tap_fail(file, line, "waitpid: %s", strerror(errno));
 	if (WIFSIGNALED(status))
-		tap_fail(file, line, "helper process died of signal %d",
-			 WTERMSIG(status));
+		tap_fail(file, line, "helper process died of signal %d", WTERMSIG(status));
 	if (WEXITSTATUS(status))
 		_exit(WEXITSTATUS(status));
 }
@@ -141,7 +136,7 @@ static void run_in_child(const struct tap_case *c)
 /* True when the process ended in time. */
 static bool wait_for_exit(pid_t child, long long timeout_ms)
 {
-	struct pollfd poller = { .events = POLLIN };
+	struct pollfd poller = {.events = POLLIN};
 	long long deadline = clock_ms() + timeout_ms, left;
 	bool ended = false;
 
@@ -167,8 +162,7 @@ static int finish_child(pid_t child, bool *stuck)
 static bool judge(int status)
 {
 	if (WIFSIGNALED(status)) {
-		tap_diag("died of signal %d (%s)", WTERMSIG(status),
-			 strsignal(WTERMSIG(status)));
+		tap_diag("died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 		return false;
 	}
 	return WEXITSTATUS(status) == 0;
@@ -176,9 +170,7 @@ static bool judge(int status)
 
 static bool run_case(const struct tap_case *c, bool *skipped)
 {
-	unsigned int timeout_s =
-		(c->timeout_s ? c->timeout_s : DEFAULT_TIMEOUT_S) *
-		tap_slowness();
+	unsigned int timeout_s = (c->timeout_s ? c->timeout_s : DEFAULT_TIMEOUT_S) * tap_slowness();
 	int dmabufs = leak_dmabufs();
 	bool in_time, stuck;
 	int status;
@@ -218,8 +210,7 @@ static bool wanted(int argc, char **argv, const char *name)
 	return false;
 }
 
-static size_t count_wanted(int argc, char **argv, const struct tap_case *cases,
-			   size_t count)
+static size_t count_wanted(int argc, char **argv, const struct tap_case *cases, size_t count)
 {
 	size_t found = 0;
 
@@ -237,8 +228,8 @@ static int list_cases(const struct tap_case *cases, size_t count)
 
 static void report(bool ok, bool skipped, size_t number, const char *name)
 {
-	dprintf(STDOUT_FILENO, "%sok %zu - %s%s%s\n", ok ? "" : "not ", number,
-		name, skipped ? " # SKIP " : "", skipped ? skip_reason : "");
+	dprintf(STDOUT_FILENO, "%sok %zu - %s%s%s\n", ok ? "" : "not ", number, name,
+		skipped ? " # SKIP " : "", skipped ? skip_reason : "");
 }
 
 int tap_run(int argc, char **argv, const struct tap_case *cases, size_t count)
@@ -248,16 +239,14 @@ int tap_run(int argc, char **argv, const struct tap_case *cases, size_t count)
 	if (argc == 2 && !strcmp(argv[1], "--list"))
 		return list_cases(cases, count);
 	if (!count_wanted(argc, argv, cases, count)) {
-		fprintf(stderr, "%s: no such case; --list shows them\n",
-			argv[0]);
+		fprintf(stderr, "%s: no such case; --list shows them\n", argv[0]);
 		return 2;
 	}
-	skip_reason = mmap(NULL, REASON_MAX, PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	skip_reason =
+		mmap(NULL, REASON_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (skip_reason == MAP_FAILED)
 		return 2;
-	dprintf(STDOUT_FILENO, "TAP version 13\n1..%zu\n",
-		count_wanted(argc, argv, cases, count));
+	dprintf(STDOUT_FILENO, "TAP version 13\n1..%zu\n", count_wanted(argc, argv, cases, count));
 	for (size_t i = 0; i < count; i++) {
 		bool skipped = false, ok;
 

@@ -30,8 +30,7 @@ void tap_diag(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Both end the case (or the helper process) at once. */
 void tap_fail(const char *file, int line, const char *format, ...)
 	__attribute__((format(printf, 3, 4), noreturn));
-void tap_skip(const char *format, ...)
-	__attribute__((format(printf, 1, 2), noreturn));
+void tap_skip(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /*
  * Runs fn(arg) in a child process; it passes by returning. tap_join() demands
@@ -44,32 +43,30 @@ void tap_join_at(const char *file, int line, pid_t child);
 /* For cases that must leave something open: makes now the state to compare. */
 void tap_leak_baseline(void);
 
-#define TAP_MAIN(cases)                                                        \
-	int main(int argc, char **argv)                                        \
-	{                                                                      \
-		return tap_run(argc, argv, cases,                              \
-			       sizeof(cases) / sizeof((cases)[0]));            \
+#define TAP_MAIN(cases)                                                                \
+	int main(int argc, char **argv)                                                \
+	{                                                                              \
+		return tap_run(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
 	}
 
 #define FAIL(...) tap_fail(__FILE__, __LINE__, __VA_ARGS__)
 
-#define CHECK(condition, ...)                                                  \
-	do {                                                                   \
-		if (!(condition))                                              \
-			FAIL(__VA_ARGS__);                                     \
+#define CHECK(condition, ...)              \
+	do {                               \
+		if (!(condition))          \
+			FAIL(__VA_ARGS__); \
 	} while (0)
 
 /* For what returns 0 or a negative errno. */
 #define CHECK_OK(expression) CHECK_RET(expression, 0)
-#define CHECK_RET(expression, wanted)                                          \
+#define CHECK_RET(expression, wanted) \
 	tap_check_ret(__FILE__, __LINE__, #expression, expression, wanted)
 
 /* For what returns -1 and sets errno: an errno, or 0 for success. */
-#define CHECK_SYS(expression, wanted)                                          \
-	tap_check_ret(__FILE__, __LINE__, #expression,                         \
-		      (long)(expression) == -1 ? -errno : 0, -(wanted))
+#define CHECK_SYS(expression, wanted)                                                         \
+	tap_check_ret(__FILE__, __LINE__, #expression, (long)(expression) == -1 ? -errno : 0, \
+		      -(wanted))
 
-void tap_check_ret(const char *file, int line, const char *what, int got,
-		   int wanted);
+void tap_check_ret(const char *file, int line, const char *what, int got, int wanted);
 
 #endif /* GUEST_COMMON_TAP_H */
