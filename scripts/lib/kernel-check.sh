@@ -63,8 +63,8 @@ cmd_check() {
 		say "kernel/patches is empty: nothing to check"
 		return
 	}
-	OUT=$(build_folder check)
-	configure debug
+	OUT=$(build_folder test) # what is compiled there already need not be compiled again
+	configure test
 	for i in "${!commits[@]}"; do
 		say "checking ${SERIES[i]##*/}"
 		check_commit "${commits[i]}" "${SERIES[i]}" || {
