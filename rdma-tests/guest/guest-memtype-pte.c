@@ -4,6 +4,7 @@
  * say. (A virtual machine can prove the type, not the size of bus writes.)
  */
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <peerbar/mmio.h>
@@ -117,6 +118,39 @@ static void huge_write_combining(void)
 static void huge_noncached(void)
 {
 	huge(NC);
+}
+
+static long minor_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+/* Touching all of a large slice takes few faults, whatever its type. */
+static void few_faults(void)
+{
+	struct fixture f;
+	struct slice slice;
+	uint64_t length;
+	long faults;
+
+	fixture_open(&f, NEEDS);
+	length = f.mem_length;
+	for (int i = 0; i < 2; i++) {
+		slice_open(&f, 0, length, i ? WC : NC, &slice);
+		faults = minor_faults();
+		for (uint64_t at = 0; at < length; at += f.page)
+			(void)peerbar_read32(slice.at + at);
+		faults = minor_faults() - faults;
+		tap_diag("%llu MiB, %s: %ld faults", (unsigned long long)length >> 20,
+			 i ? "WC" : "NC", faults);
+		CHECK(faults <= 32 || length < MIB(64), "too many");
+		demand_memtype(slice.at + length / 2, type_of(i ? WC : NC));
+		slice_close(&slice);
+	}
+	fixture_close(&f);
 }
 
 /* A buffer of several ranges has one type in all of them. */
@@ -281,6 +315,7 @@ static const struct tap_case cases[] = {
 	{"mixed_slices", mixed_slices},
 	{"huge_write_combining", huge_write_combining},
 	{"huge_noncached", huge_noncached},
+	{"few_faults", few_faults},
 	{"many_ranges", many_ranges},
 	{"after_fork", after_fork},
 	{"after_reset", after_reset},

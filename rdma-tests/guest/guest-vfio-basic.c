@@ -11,6 +11,7 @@
 
 #define MANY_BUFFERS 256
 #define MANY_RANGES  32
+#define THOUSANDS    4096ULL
 
 /* One page is exported and closed again; nothing else is held. */
 static void export_close(void)
@@ -107,6 +108,37 @@ static void many_ranges(void)
 	peerbar_buffer_close(buffer);
 	slice_close(&all);
 	fixture_close(&f);
+}
+
+/* Thousands of ranges of one page each, in reverse order. */
+static void thousands_of_ranges(void)
+{
+	struct peerbar_range *ranges = calloc(THOUSANDS, sizeof(*ranges));
+	struct peerbar_mapping *mapping;
+	struct peerbar_buffer *buffer;
+	volatile uint8_t *at;
+	struct fixture f;
+	struct slice all;
+
+	fixture_open(&f, FIXTURE_MEM | NEED_MMAP | NEED_REVOKE);
+	slice_open(&f, 0, THOUSANDS * f.page, NC, &all);
+	for (uint64_t i = 0; i < THOUSANDS; i++) {
+		ranges[i] = (struct peerbar_range){(THOUSANDS - 1 - i) * f.page, f.page};
+		peerbar_write64(all.at + ranges[i].offset, i);
+	}
+	buffer = export_ranges(&f, ranges, THOUSANDS);
+	CHECK_OK(peerbar_map(buffer, 0, THOUSANDS * f.page, NULL, &mapping));
+	at = peerbar_mapping_addr(mapping);
+	for (uint64_t i = 0; i < THOUSANDS; i++)
+		CHECK(peerbar_read64(at + i * f.page) == i, "range %llu", (unsigned long long)i);
+	CHECK_OK(peerbar_buffer_revoke(buffer));
+	demand_revoked(at + (THOUSANDS / 2) * f.page);
+	demand_alive(all.at);
+	peerbar_unmap(mapping);
+	peerbar_buffer_close(buffer);
+	slice_close(&all);
+	fixture_close(&f);
+	free(ranges);
 }
 
 /* A range that repeats shows the same page twice. */
@@ -210,6 +242,7 @@ static const struct tap_case cases[] = {
 	{"export_map", export_map},
 	{"many_buffers", many_buffers},
 	{"many_ranges", many_ranges},
+	{"thousands_of_ranges", thousands_of_ranges},
 	{"repeated_ranges", repeated_ranges},
 	{"map_from_the_middle", map_from_the_middle},
 	{"whole_bar", whole_bar},

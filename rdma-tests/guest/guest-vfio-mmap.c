@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* mmap() and its relatives on an exported buffer, one oddity each. */
 #include <fcntl.h>
+#include <linux/dma-buf.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -142,6 +144,18 @@ static void remap(void)
 	mapped_close(&m);
 }
 
+/* A move that leaves the old place mapped would make two of one: EINVAL. */
+static void remap_duplicating(void)
+{
+	struct mapped m;
+
+	mapped_open(&m);
+	CHECK_SYS(mremap((void *)m.at, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_DONTUNMAP), EINVAL);
+	CHECK_SYS(mremap((void *)m.at, 0, LENGTH, MREMAP_MAYMOVE), EFAULT);
+	demand_alive(m.at);
+	mapped_close(&m);
+}
+
 /* Shrunk by mremap, the rest stays, and is revoked. */
 static void remap_shrink(void)
 {
@@ -226,6 +240,46 @@ static void advice(void)
 	CHECK_SYS(madvise((void *)m.at, LENGTH, MADV_DODUMP), EINVAL);
 	CHECK_SYS(madvise((void *)m.at, LENGTH, MADV_DOFORK), EINVAL);
 	demand_alive(m.at);
+	mapped_close(&m);
+}
+
+/* The CPU access ioctl, which other exporters need, is harmless here. */
+static void sync_ioctl(void)
+{
+	struct dma_buf_sync sync = {.flags = DMA_BUF_SYNC_RW | DMA_BUF_SYNC_START};
+	struct mapped m;
+
+	mapped_open(&m);
+	CHECK_SYS(ioctl(m.fd, DMA_BUF_IOCTL_SYNC, &sync), 0);
+	sync.flags = DMA_BUF_SYNC_RW | DMA_BUF_SYNC_END;
+	CHECK_SYS(ioctl(m.fd, DMA_BUF_IOCTL_SYNC, &sync), 0);
+	demand_alive(m.at);
+	CHECK_OK(peerbar_buffer_revoke(m.buffer));
+	sync.flags = DMA_BUF_SYNC_RW | DMA_BUF_SYNC_START;
+	ioctl(m.fd, DMA_BUF_IOCTL_SYNC, &sync);
+	demand_revoked(m.at);
+	mapped_close(&m);
+}
+
+static void map_as_nobody(void *arg)
+{
+	struct mapped *m = arg;
+	void *at = NULL;
+
+	close(peerbar_device_fd(m->f.mem));
+	CHECK_SYS(setgid(65534), 0);
+	CHECK_SYS(setuid(65534), 0);
+	CHECK_OK(try_mmap(m->fd, LENGTH, RW, MAP_SHARED, 0, &at));
+	CHECK(pattern_matches(at, LENGTH, 1), "contents");
+}
+
+/* Who was given the descriptor needs no other right to map it. */
+static void unprivileged(void)
+{
+	struct mapped m;
+
+	mapped_open(&m);
+	tap_join(tap_fork(map_as_nobody, &m));
 	mapped_close(&m);
 }
 
@@ -375,11 +429,14 @@ static const struct tap_case cases[] = {
 	{"past_the_end", past_the_end},
 	{"every_offset", every_offset},
 	{"remap", remap},
+	{"remap_duplicating", remap_duplicating},
 	{"remap_shrink", remap_shrink},
 	{"protect", protect},
 	{"partial_munmap", partial_munmap},
 	{"populate_and_lock", populate_and_lock},
 	{"advice", advice},
+	{"sync_ioctl", sync_ioctl},
+	{"unprivileged", unprivileged},
 	{"pin_refused", pin_refused},
 	{"direct_io", direct_io},
 	{"traced", traced},
