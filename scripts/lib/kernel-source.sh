@@ -58,21 +58,23 @@ newest_package() {
 	printf '%s\n' "$best"
 }
 
+# no_such_package NAME APT-SAID
 no_such_package() {
 	local others
 	others=$("${APT[@]}" apt-cache search --names-only '^linux-source-[0-9]' | awk '{ print $1 }' | tr '\n' ' ')
-	die "no suite of the mirror carries $1 any more (there is: ${others:-nothing});" \
-		"use --version, --kernel-tree DIR or --kernel-tarball FILE"
+	die "the mirror has no $1 for us (it has: ${others:-nothing});" \
+		"use --version, --kernel-tree DIR or --kernel-tarball FILE${2:+$'\n'apt-get update said: $2}"
 }
 
 fetch_debian() {
-	local package=linux-source-$1 version work deb tarball
+	local package=linux-source-$1 version work deb tarball complaint
 	need_space 9000 "the kernel source and its builds"
 	private_apt
 	say "looking for $package"
-	"${APT[@]}" apt-get -qq update >&2 || die "apt-get update (private state in $KERNEL/apt) failed; is there a network?"
+	# a suite that the mirror lacks or has let expire matters only if no other one has the package
+	complaint=$("${APT[@]}" apt-get -qq update 2>&1) || true
 	version=$(newest_package "$package")
-	[[ -n $version ]] || no_such_package "$package"
+	[[ -n $version ]] || no_such_package "$package" "$complaint"
 	SOURCE=debian-$version
 	[[ ! -d $KERNEL/source/$SOURCE ]] || return 0
 	work=$(mktemp -d "$KERNEL/fetch.XXXXXX")

@@ -38,9 +38,12 @@ ensure_packages() {
 			die "packages are missing and this is not root; run: apt-get install --no-install-recommends ${missing[*]}"
 		as_root=(sudo -n)
 	fi
-	say "installing ${missing[*]}"
-	install_packages && return
-	say "that did not work; refreshing the package lists and trying again"
+	# a new machine has no lists yet, and old lists may name files that are gone
+	if compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null; then
+		say "installing ${missing[*]}"
+		install_packages && return
+	fi
+	say "refreshing the package lists, then installing ${missing[*]}"
 	"${as_root[@]}" apt-get -qq update >&2 || die "apt-get update failed: is there a network and a working apt source?"
 	install_packages || die "apt-get could not install ${missing[*]}:"$'\n'"$(tail -n 15 <<<"$APT_SAID")"
 }
