@@ -11,12 +11,13 @@ trap 'rm -rf "$SCRATCH"' EXIT
 
 # verdict STATUS DESCRIPTION [DIAGNOSTIC]: ok when the status is 0
 verdict() {
+	local what=${2//#/\\#} # or it would begin a directive
 	TAP_N=$((TAP_N + 1))
 	if (($1 == 0)); then
-		printf 'ok %d - %s\n' "$TAP_N" "$2"
+		printf 'ok %d - %s\n' "$TAP_N" "$what"
 	else
 		TAP_FAILED=$((TAP_FAILED + 1))
-		printf 'not ok %d - %s\n' "$TAP_N" "$2"
+		printf 'not ok %d - %s\n' "$TAP_N" "$what"
 		[[ -z ${3:-} ]] || printf '# %s\n' "${3//$'\n'/$'\n# '}"
 	fi
 }
