@@ -25,6 +25,7 @@ PLAIN_SUITES = ("plain",)  # what is about the kernel without the series
 FAST = "-fast"  # the same on the fast kernel, for --quick
 GUEST_SECONDS = 2400
 DEMO_SECONDS = 600
+SHOWN_SKIPS = 5
 
 
 class Suite:
@@ -214,9 +215,19 @@ def run_suite(suite, results):
     print("%-12s %s (%.0f s)" % (suite.name, tally, time.monotonic() - start), flush=True)
     for text in tally.failures:
         print("  not ok: " + text, flush=True)
-    for text in tally.skips:
-        print("  skipped: " + text, flush=True)
+    report_skips(tally, folder)
     return tally
+
+
+def report_skips(tally, folder):
+    """A few are shown with their reasons; a foreign suite may skip hundreds."""
+    for text in tally.skips[:SHOWN_SKIPS]:
+        print("  skipped: " + text, flush=True)
+    if len(tally.skips) > SHOWN_SKIPS:
+        path = os.path.join(folder, "skipped")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("\n".join(tally.skips) + "\n")
+        print("  skipped: all %d, with reasons, are in %s" % (len(tally.skips), path), flush=True)
 
 
 def main():
