@@ -68,7 +68,7 @@ no_such_package() {
 
 fetch_debian() {
 	local package=linux-source-$1 version work deb tarball complaint
-	need_space 9000 "the kernel source and its builds"
+	need_space 9000 "keeping the kernel source and its builds"
 	private_apt
 	say "looking for $package"
 	# a suite that the mirror lacks or has let expire matters only if no other one has the package
@@ -125,7 +125,7 @@ fetch_tree() {
 import_source() {
 	local strip=$1 name=$2 part=$KERNEL/source/.part
 	shift 2
-	need_space 9000 "the kernel source and its builds"
+	need_space 9000 "keeping the kernel source and its builds"
 	say "importing ${name##*/} (a minute or so)"
 	rm -rf "$part"
 	mkdir -p "$part"

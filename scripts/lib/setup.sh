@@ -34,6 +34,7 @@ setup_userspace() {
 	BUILD_DIR=$(userspace_build_dir)
 	log=$BUILD_DIR.log
 	make_cache
+	need_space 300 "building user space"
 	mkdir -p "${BUILD_DIR%/*}"
 	lock "userspace-${BUILD_DIR##*/}"
 	if [[ ! -f $BUILD_DIR/build.ninja ]]; then

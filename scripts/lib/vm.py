@@ -142,8 +142,11 @@ def prepare(plan):
     plan.provider = None
     if not plan.no_provider:
         plan.provider = tool([plan.checkout + "/userspace/rdma-core/build-provider"])
-    plan.initramfs = initramfs.build(plan.cache)
-    plan.use_kvm = accel.usable(plan)
+    try:
+        plan.initramfs = initramfs.build(plan.cache)
+        plan.use_kvm = accel.usable(plan)
+    except (OSError, subprocess.CalledProcessError) as e:
+        raise Failure("cannot prepare the guest's first program in %s: %s" % (plan.cache, e)) from e
 
 
 def environment(plan, index):
