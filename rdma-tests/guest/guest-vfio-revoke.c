@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Revoked for a while, and revoked for good. */
-#include <linux/pci_regs.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -227,41 +226,6 @@ static void export_while_off(void)
 	fixture_close(&f);
 }
 
-static void set_power_state(int device, int capability, uint16_t state)
-{
-	uint16_t value;
-
-	CHECK_OK(raw_region_read(device, RAW_CONFIG, capability + PCI_PM_CTRL, &value,
-				 sizeof(value)));
-	value = (uint16_t)((value & ~PCI_PM_CTRL_STATE_MASK) | state);
-	CHECK_OK(raw_region_write(device, RAW_CONFIG, capability + PCI_PM_CTRL, &value,
-				  sizeof(value)));
-}
-
-/* In D3 the BAR is out of reach; back in D0 it is there again. */
-static void d3(void)
-{
-	struct fixture f;
-	struct slice slice;
-	int device, capability;
-
-	fixture_open(&f, NEEDS);
-	device = peerbar_device_fd(f.mem);
-	capability = raw_find_capability(device, PCI_CAP_ID_PM);
-	if (capability < 0) {
-		fixture_close(&f);
-		tap_skip("the memory device has no power management capability");
-	}
-	slice_open(&f, BASE, LENGTH, NC, &slice);
-	demand_alive(slice.at);
-	set_power_state(device, capability, 3);
-	demand_revoked(slice.at);
-	set_power_state(device, capability, 0);
-	demand_alive(slice.at);
-	slice_close(&slice);
-	fixture_close(&f);
-}
-
 /* Flags and sizes of the feature are checked as for any other. */
 static void feature_arguments(void)
 {
@@ -289,7 +253,6 @@ static const struct tap_case cases[] = {
 	{"decode_off", decode_off},
 	{"permanent_while_off", permanent_while_off},
 	{"export_while_off", export_while_off},
-	{"d3", d3},
 	{"feature_arguments", feature_arguments},
 };
 

@@ -159,6 +159,14 @@ int raw_set_memory_decode(int device, int on)
 	return raw_region_write(device, RAW_CONFIG, PCI_COMMAND, &command, sizeof(command));
 }
 
+int raw_set_low_power(int device, int on)
+{
+	const uint32_t what =
+		on ? VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY : VFIO_DEVICE_FEATURE_LOW_POWER_EXIT;
+
+	return feature(device, VFIO_DEVICE_FEATURE_SET | what, NULL, 0);
+}
+
 int raw_ioeventfd(int device, uint32_t index, uint64_t at, uint32_t value, int eventfd)
 {
 	struct vfio_device_ioeventfd request = {

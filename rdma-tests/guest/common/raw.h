@@ -36,6 +36,8 @@ int raw_region_write(int device, uint32_t index, uint64_t at, const void *data, 
 /* Offset of a PCI capability in configuration space, or -ENOENT. */
 int raw_find_capability(int device, uint8_t id);
 int raw_set_memory_decode(int device, int on);
+/* Puts the device to sleep until it is woken with on = 0. */
+int raw_set_low_power(int device, int on);
 /* VFIO_DEVICE_IOEVENTFD: an eventfd that writes a value; -1 takes it back. */
 int raw_ioeventfd(int device, uint32_t index, uint64_t at, uint32_t value, int eventfd);
 
