@@ -268,7 +268,7 @@ class Run:
             guest.send("g")
         self.deadline = time.monotonic() + self.plan.timeout if self.plan.timeout else None
         self.deadline_is_command = True
-        if self.plan.hosts == 1:
+        if self.plan.hosts == 1 and not in_background():
             self.input_open = True
             self.listen_to_input()
         else:
@@ -398,6 +398,14 @@ class Run:
         if any(g.status is None for g in self.guests):
             return BROKEN
         return 0
+
+
+def in_background():
+    """A job in the background that reads from its terminal is stopped."""
+    try:
+        return os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp()
+    except OSError:  # a terminal, but not the one that controls us
+        return False
 
 
 def write_out(fd, data):
