@@ -22,6 +22,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 VM = os.path.join(TOP, "scripts", "vm")
 DEBUG_SUITES = ("smoke",)  # what also runs on the debug kernel, which is many times slower
 PLAIN_SUITES = ("plain",)  # what is about the kernel without the series
+DEVICES = {"vfio": ("memory", "register", "nvme")}  # where the usual two are not enough: an NVMe controller can sleep
 FAST = "-fast"  # the same on the fast kernel, for --quick
 GUEST_SECONDS = 2400
 DEMO_SECONDS = 600
@@ -93,6 +94,8 @@ def run_guest(kernel, suite, programs, options, results):
     cmd = [VM, "run", "--kernel", kernel, "--timeout", str(GUEST_SECONDS), "--log", klog]
     if "--two-hosts" in options:
         cmd += ["--hosts", "2"]
+    for device in DEVICES.get(suite, ()):
+        cmd += ["--device", device]
     cmd += ["--", os.path.join(os.path.dirname(programs[0]), "run-suite"), *options, suite]
     tally = tap.run(name, cmd, log, GUEST_SECONDS + 300)
     with open(log, encoding="utf-8", errors="replace") as f:
