@@ -58,6 +58,7 @@ cmd_check() {
 	lock kernel
 	need_source
 	apply_series
+	list_series
 	mapfile -t commits < <(git -C "$TREE" rev-list --reverse "base..$BRANCH")
 	((${#commits[@]})) || {
 		say "kernel/patches is empty: nothing to check"
