@@ -54,9 +54,21 @@ check_commit() {
 	return "$bad"
 }
 
+# wanted NUMBER: is this patch one of those that were named on the command line, if any?
+wanted() {
+	local word
+	((${#WORDS[@]} > 1)) || return 0
+	for word in "${WORDS[@]:1}"; do
+		((10#$word != $1)) || return 0
+	done
+	return 1
+}
+
 cmd_check() {
-	local commits i failed=0
-	expect_words 0 0
+	local commits i word checked=0 failed=0
+	for word in "${WORDS[@]:1}"; do
+		[[ $word =~ ^[0-9]+$ ]] || usage_error "check takes the numbers of patches, not '$word'"
+	done
 	lock kernel
 	need_source
 	apply_series
@@ -69,14 +81,16 @@ cmd_check() {
 	OUT=$(build_folder test) # what is compiled there already need not be compiled again
 	configure test
 	for i in "${!commits[@]}"; do
+		wanted $((i + 1)) || continue
+		checked=$((checked + 1))
 		say "checking ${SERIES[i]##*/}"
 		check_commit "${commits[i]}" "${SERIES[i]}" || {
 			failed=$((failed + 1))
 			say "NOT FIT: ${SERIES[i]##*/}"
 		}
 	done
-	printf '%d patches checked, %d with complaints\n' "${#commits[@]}" "$failed"
-	((!failed))
+	printf '%d patches checked, %d with complaints\n' "$checked" "$failed"
+	((checked && !failed))
 }
 
 # The commit the series of a tree starts from.
