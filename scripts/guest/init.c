@@ -5,7 +5,7 @@
  * It turns the host's root, exported read-only over 9p, into the guest's root, and then does what the host asks
  * for over one virtio-serial port: runs a set-up script, runs one command, carries its input, output and exit
  * status, and powers the machine off. Frames in both directions are a type byte, a 32-bit little-endian length
- * and that many bytes; scripts/lib/vmproto.py is the other end and lists the types.
+ * and that many bytes; scripts/lib/guest.py is the other end and lists the types.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -11,10 +11,6 @@ PACKAGES_VM=(qemu-system-x86 gcc libc6-dev python3 iproute2 util-linux ibverbs-p
 PACKAGES_TEST=(shellcheck librdmacm1 g++ man-db mandoc)
 PACKAGES_CHECK=(sparse python3-ply python3-git codespell)
 
-package_installed() {
-	[[ $(dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null) == *installed* ]]
-}
-
 # Print those of the named packages that are missing; one query for all of them.
 missing_packages() {
 	local -A there=()

@@ -218,7 +218,6 @@ class Run:
         self.deadline_is_command = False
         self.timed_out = False
         self.input_open = False
-        self.wake = None
 
     def start(self):
         wires = socket.socketpair() if self.plan.hosts == 2 else [None]
