@@ -5,8 +5,8 @@
 
 PACKAGES_KERNEL=(gcc make flex bison bc libelf-dev libssl-dev libc6-dev rsync git xz-utils python3 perl ca-certificates)
 PACKAGES_USERSPACE=(gcc libc6-dev make meson ninja-build pkg-config libibverbs-dev libjson-c-dev python3)
-PACKAGES_PROVIDER=(gcc libc6-dev make cmake ninja-build pkg-config dpkg-dev patch xz-utils libibverbs-dev libnl-3-dev
-	libnl-route-3-dev libudev-dev python3 ca-certificates)
+PACKAGES_PROVIDER=(gcc libc6-dev binutils cmake ninja-build pkg-config python3-minimal patch xz-utils libibverbs-dev
+	ca-certificates)
 PACKAGES_VM=(qemu-system-x86 gcc libc6-dev python3 iproute2 util-linux ibverbs-providers ibverbs-utils procps)
 PACKAGES_TEST=(shellcheck librdmacm1 g++ man-db mandoc)
 PACKAGES_CHECK=(sparse python3-ply python3-git codespell)
