@@ -5,6 +5,8 @@ import re
 
 QEMU = "qemu-system-x86_64"
 BOOT = "console=ttyS0 panic=-1 oops=panic kasan_multi_shot tsc=reliable no_timer_check rcupdate.rcu_expedited=1 intel_iommu=on dummy.numdummies=0"
+# With five levels KASAN has so many page tables that a look into debugfs' page_tables takes seconds.
+BOOT_DEBUG = BOOT + " no5lvl"
 FIRST_SLOT = 0x10
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -90,7 +92,7 @@ def command(plan, ctl_fd, log_fd, wire_fd):
     """The QEMU command for one host of the plan; the descriptors are our sockets to it."""
     args = base_command(plan.use_kvm, plan.image, plan.initramfs, plan.cpus, plan.memory)
     args += [
-        *("-append", BOOT + (" " + plan.append if plan.append else "")),
+        *("-append", " ".join([BOOT_DEBUG if plan.kernel == "debug" else BOOT, plan.append])),
         *("-device", "intel-iommu,intremap=on"),
         *("-chardev", "socket,id=log,fd=%d" % log_fd, "-serial", "chardev:log"),
         *("-chardev", "socket,id=ctl,fd=%d" % ctl_fd, "-device", "virtio-serial-pci,max_ports=2"),

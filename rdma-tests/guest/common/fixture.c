@@ -9,8 +9,6 @@
 
 #include "fixture.h"
 
-#define SLOW_LOOKS 3
-
 bool fixture_is_plain_kernel(void)
 {
 	const char *kernel = getenv("PEERBAR_KERNEL");
@@ -215,17 +213,6 @@ void demand_alive(volatile void *address)
 	      "%p: signal %d, code %d at %p", address, fault.signal, fault.code, fault.address);
 }
 
-/*
- * On the debug kernel a look into the page tables takes seconds, most of them
- * in KASAN's own: there only the first few of a case are real.
- */
-static bool worth_a_look(void)
-{
-	static int looks;
-
-	return tap_slowness() == 1 || looks++ < SLOW_LOOKS;
-}
-
 void demand_memtype(const volatile void *address, enum peerbar_memtype wanted)
 {
 	enum peerbar_memtype found;
@@ -233,8 +220,6 @@ void demand_memtype(const volatile void *address, enum peerbar_memtype wanted)
 	uint32_t value;
 
 	CHECK(fault_read(address, &value, &fault), "%p: signal %d", address, fault.signal);
-	if (!worth_a_look())
-		return;
 	CHECK_OK(peerbar_memtype_of(address, &found));
 	CHECK(found == wanted, "%p is %s in the page table, wanted %s", address,
 	      peerbar_memtype_name(found), peerbar_memtype_name(wanted));
