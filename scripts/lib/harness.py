@@ -20,10 +20,15 @@ import tap
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VM = os.path.join(TOP, "scripts", "vm")
-DEBUG_SUITES = ("smoke",)  # what also runs on the debug kernel, which is many times slower
-PLAIN_SUITES = ("plain",)  # what is about the kernel without the series
+KERNELS = {  # where it is not the test kernel; debug is several times slower
+    "smoke": ("debug",),
+    "vfio": ("test", "debug"),
+    "memtype": ("test", "debug"),
+    "rxe": ("test", "debug"),
+    "plain": ("plain",),
+}
 DEVICES = {"vfio": ("memory", "register", "nvme")}  # where the usual two are not enough: an NVMe controller can sleep
-FAST = "-fast"  # the same on the fast kernel, for --quick
+QUICK_SUITE, FAST = "smoke", "-fast"  # the same on the fast kernel, for --quick
 GUEST_SECONDS = 2400
 DEMO_SECONDS = 600
 SHOWN_SKIPS = 5
@@ -115,32 +120,30 @@ def guest_programs(build):
     return groups
 
 
-def guest_suite(name, suite, kernel, parts):
-    """The one-host and the two-host programs of a suite, on one kernel."""
+def guest_suite(name, suite, kernels, parts, quick=False):
+    """The one-host and the two-host programs of a suite, on each of the kernels."""
 
     def run(results):
         tally = tap.Tally()
-        for two, programs in parts:
-            options = ["--two-hosts"] if two else []
-            tally.add(run_guest(kernel, suite, programs, options, results))
+        for kernel in kernels:
+            for two, programs in parts:
+                options = ["--two-hosts"] if two else []
+                tally.add(run_guest(kernel, suite, programs, options, results))
         return tally
 
-    what = "in a virtual host, %s kernel, %d programs" % (kernel, sum(len(p) for _, p in parts))
-    return Suite(name, what, run, (kernel,), quick=False)
+    what = "in a virtual host, %s kernel, %d programs" % (" and ".join(kernels), sum(len(p) for _, p in parts))
+    return Suite(name, what, run, kernels, quick)
 
 
 def guest_suites(build):
     suites = {}
     for (suite, two), programs in guest_programs(build).items():
         suites.setdefault(suite, []).append((two, programs))
-    for name in sorted(suites, key=lambda n: (n not in DEBUG_SUITES, n)):
+    for name in sorted(suites, key=lambda n: (n != QUICK_SUITE, n)):
         parts = sorted(suites[name])
-        kernel = "debug" if name in DEBUG_SUITES else "plain" if name in PLAIN_SUITES else "test"
-        yield guest_suite(name, name, kernel, parts)
-        if name in DEBUG_SUITES:
-            fast = guest_suite(name + FAST, name, "test", parts)
-            fast.quick = True
-            yield fast
+        yield guest_suite(name, name, KERNELS.get(name, ("test",)), parts)
+        if name == QUICK_SUITE:
+            yield guest_suite(name + FAST, name, ("test",), parts, quick=True)
 
 
 # What others wrote, and the main job.
