@@ -70,7 +70,7 @@ wanted() {
 }
 
 cmd_check() {
-	local commits i word checked=0 failed=0
+	local commits start i word checked=0 failed=0
 	for word in "${WORDS[@]:1}"; do
 		[[ $word =~ ^[0-9]+$ ]] || usage_error "check takes the numbers of patches, not '$word'"
 	done
@@ -78,11 +78,12 @@ cmd_check() {
 	need_source
 	apply_series
 	list_series
-	mapfile -t commits < <(git -C "$TREE" rev-list --reverse "base..$BRANCH")
-	((${#commits[@]})) || {
+	((${#SERIES[@]})) || {
 		say "kernel/patches is empty: nothing to check"
 		return
 	}
+	start=$(git -C "$TREE" rev-parse "$BRANCH~${#SERIES[@]}")
+	mapfile -t commits < <(git -C "$TREE" rev-list --reverse "$start..$BRANCH")
 	OUT=$(build_folder test) # what is compiled there already need not be compiled again
 	configure test
 	for i in "${!commits[@]}"; do

@@ -159,29 +159,36 @@ need_source() {
 		fetch_debian "$OPT_VERSION"
 	elif ! { SOURCE=$(cat "$KERNEL/selected" 2>/dev/null) && [[ -d $KERNEL/source/$SOURCE ]]; }; then
 		fetch_debian "$DEFAULT_VERSION"
-	else
-		TREE=$KERNEL/source/$SOURCE
-		return 0
+		select_source
 	fi
-	select_source
 	TREE=$KERNEL/source/$SOURCE
 }
 
 # ---- the series
 
-# Sets SERIES to the patch files, in order.
+# The version of the tree, such as 7.3; nothing when it does not say.
+tree_version() {
+	git -C "$TREE" show base:Makefile 2>/dev/null |
+		sed -n -E '/^(VERSION|PATCHLEVEL) = [0-9]+$/s/.* //p' | paste -sd.
+}
+
+# Sets SERIES to the patch files, in order, and PREREQUISITES to what has to precede them in this version.
 list_series() {
-	local file
-	SERIES=()
+	local file version
+	SERIES=() PREREQUISITES=()
+	version=$(tree_version)
 	for file in "$PATCHES"/*.patch; do
 		[[ ! -f $file || ${file##*/} == 0000-* ]] || SERIES+=("$file")
+	done
+	for file in "$PATCHES/${version:-unknown}"/*.patch; do
+		[[ ! -f $file ]] || PREREQUISITES+=("$file")
 	done
 }
 
 series_key() {
 	list_series
 	if ((${#SERIES[@]})); then
-		cat "${SERIES[@]}"
+		cat "${PREREQUISITES[@]}" "${SERIES[@]}"
 	fi | key_of
 }
 
@@ -191,16 +198,18 @@ checkout() {
 	git -C "$TREE" clean -fdxq
 }
 
-# The branch with this very series exists afterwards; sets BRANCH.
+# The branch with this very series exists afterwards; sets BRANCH. One line of the three around a change may be
+# different in a version that the patches were not made for.
 apply_series() {
 	local log
 	BRANCH=series-$(series_key)
 	git -C "$TREE" rev-parse -q --verify "refs/heads/$BRANCH" >/dev/null && return
 	list_series
-	say "applying ${#SERIES[@]} patches"
+	say "applying ${#SERIES[@]} patches${PREREQUISITES[*]:+ after ${#PREREQUISITES[@]} for $(tree_version)}"
 	checkout base
 	if ((${#SERIES[@]})); then
-		log=$(git -C "$TREE" am -q --keep-non-patch --committer-date-is-author-date "${SERIES[@]}" 2>&1 </dev/null) || {
+		log=$(git -C "$TREE" am -q -C2 --keep-non-patch --committer-date-is-author-date \
+			"${PREREQUISITES[@]}" "${SERIES[@]}" 2>&1 </dev/null) || {
 			git -C "$TREE" am --abort || true
 			die "the series does not apply to $SOURCE:"$'\n'"$log"
 		}
