@@ -69,6 +69,22 @@ wanted() {
 	return 1
 }
 
+# cover_letter TREE RANGE: the cover letter as it should be: its text as somebody wrote it, and the numbers, the
+# list and the statistics of these commits
+cover_letter() {
+	local tree=$1 range=$2 count number
+	count=$(git -C "$tree" rev-list --count "$range")
+	number=$(printf '%0*d' ${#count} 0)/$count
+	sed -E -e '/^[^ ].* \([0-9]+\):$/{N; /\n {6}[^ ]/Q}' -e "s,^(Subject: \[PATCH )[0-9]+/[0-9]+,\1$number," "$COVER"
+	git -C "$tree" shortlog "$range"
+	git -C "$tree" diff --stat=72 --summary --diff-algorithm=histogram "${range%..*}" "${range#*..}"
+}
+
+# check_cover RANGE: checkpatch has no use for a letter without a patch, but it has to be about this series
+check_cover() {
+	diff -u --label "${COVER##*/}" --label 'what refresh makes of it' "$COVER" <(cover_letter "$TREE" "$1")
+}
+
 cmd_check() {
 	local commits start i word checked=0 failed=0
 	for word in "${WORDS[@]:1}"; do
@@ -86,6 +102,11 @@ cmd_check() {
 	mapfile -t commits < <(git -C "$TREE" rev-list --reverse "$start..$BRANCH")
 	OUT=$(build_folder test) # what is compiled there already need not be compiled again
 	configure test
+	if wanted 0 && [[ -f $COVER ]]; then
+		say "checking ${COVER##*/}"
+		checked=1
+		check_cover "$start..$BRANCH" || failed=1
+	fi
 	for i in "${!commits[@]}"; do
 		wanted $((i + 1)) || continue
 		checked=$((checked + 1))
@@ -121,7 +142,7 @@ cmd_refresh() {
 	TEMPORARY+=("$part")
 	git -C "$OPT_TREE" format-patch -q -o "$part" --zero-commit --no-signature --numbered --full-index \
 		--no-cover-letter --stat=72 --no-encode-email-headers --diff-algorithm=histogram "$base..HEAD"
-	[[ ! -f $PATCHES/0000-cover-letter.patch ]] || cp "$PATCHES/0000-cover-letter.patch" "$part/"
+	[[ ! -f $COVER ]] || cover_letter "$OPT_TREE" "$base..HEAD" >"$part/${COVER##*/}"
 	mkdir -p "$PATCHES"
 	rm -f "$PATCHES"/*.patch
 	find "$part" -name '*.patch' -exec mv -t "$PATCHES" {} +

@@ -6,6 +6,7 @@
 
 KERNEL=$PEERBAR_CACHE/kernel
 PATCHES=$PEERBAR_TOP/kernel/patches
+COVER=$PATCHES/0000-cover-letter.patch
 DEFAULT_VERSION=7.3
 
 # A commit made here is the same commit everywhere.
