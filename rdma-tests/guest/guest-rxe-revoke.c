@@ -11,11 +11,10 @@
 #include "loopback.h"
 #include "raw.h"
 
-#define BASE	       MIB(1)
-#define LENGTH	       KIB(256)
-#define IOVA	       0x100000ULL
-#define NEEDS	       (FIXTURE_MEM | NEED_SERIES)
-#define TRAFFIC_ROUNDS 50
+#define BASE   MIB(1)
+#define LENGTH KIB(256)
+#define IOVA   0x100000ULL
+#define NEEDS  (FIXTURE_MEM | NEED_SERIES)
 
 struct bench {
 	struct fixture f;
@@ -234,75 +233,25 @@ static void device_closed(void)
 	loopback_close(&b.l);
 }
 
-struct traffic {
+struct registering {
 	struct bench *b;
 	_Atomic int running;
 	int status;
 };
 
-/* Writes until a write fails. */
-static void *write_on(void *arg)
-{
-	struct traffic *t = arg;
-	struct bench *b = t->b;
-
-	do {
-		t->status = rdma_write(&b->l.peer, &b->l.mem, 0, LENGTH, IOVA, b->mr->rkey);
-		atomic_fetch_add(&t->running, 1);
-	} while (!t->status);
-	return NULL;
-}
-
-static void traffic_round(struct bench *b, int round)
-{
-	struct traffic traffic = {.b = b};
-	struct slice again;
-	pthread_t writer;
-
-	CHECK(!pthread_create(&writer, NULL, write_on, &traffic), "thread");
-	while (!atomic_load(&traffic.running))
-		usleep(100);
-	usleep((useconds_t)(round * 37 % 1000));
-	CHECK_OK(peerbar_buffer_revoke(b->slice.buffer));
-	/* From here on the memory is ours alone. */
-	slice_open(&b->f, BASE, LENGTH, NC, &again);
-	pattern_fill(again.at, LENGTH, 9);
-	pthread_join(writer, NULL);
-	CHECK_WC(traffic.status, IBV_WC_REM_ACCESS_ERR);
-	CHECK(pattern_matches(again.at, LENGTH, 9), "round %d: written after revoke had returned",
-	      round);
-	/* The new buffer takes the old one's place. */
-	CHECK_OK(-ibv_dereg_mr(b->mr));
-	slice_close(&b->slice);
-	b->slice = again;
-	b->mr = loopback_register(&b->l, again.buffer, 0, LENGTH, IOVA);
-	loopback_reconnect(&b->l);
-}
-
-/* Revoke in the middle of a stream of writes: no byte comes after it. */
-static void under_traffic(void)
-{
-	struct bench b;
-
-	bench_open(&b);
-	for (int i = 0; i < TRAFFIC_ROUNDS; i++)
-		traffic_round(&b, i);
-	bench_close(&b);
-}
-
 static void *register_on(void *arg)
 {
-	struct traffic *t = arg;
-	struct bench *b = t->b;
+	struct registering *r = arg;
+	struct bench *b = r->b;
 	struct ibv_mr *mr;
 
 	do {
-		t->status = peerbar_reg_mr(b->slice.buffer, b->l.rdma.pd, 0, LENGTH, IOVA,
+		r->status = peerbar_reg_mr(b->slice.buffer, b->l.rdma.pd, 0, LENGTH, IOVA,
 					   RDMA_ACCESS_ALL, &mr);
-		if (!t->status)
+		if (!r->status)
 			ibv_dereg_mr(mr);
-		atomic_fetch_add(&t->running, 1);
-	} while (!t->status);
+		atomic_fetch_add(&r->running, 1);
+	} while (!r->status);
 	return NULL;
 }
 
@@ -312,16 +261,16 @@ static void during_registration(void)
 	struct bench b;
 
 	for (int i = 0; i < 10; i++) {
-		struct traffic traffic = {.b = &b};
+		struct registering registering = {.b = &b};
 		pthread_t thread;
 
 		bench_open(&b);
-		CHECK(!pthread_create(&thread, NULL, register_on, &traffic), "thread");
-		while (atomic_load(&traffic.running) < 3)
+		CHECK(!pthread_create(&thread, NULL, register_on, &registering), "thread");
+		while (atomic_load(&registering.running) < 3)
 			usleep(100);
 		CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
 		pthread_join(thread, NULL);
-		CHECK_RET(traffic.status, -ENODEV);
+		CHECK_RET(registering.status, -ENODEV);
 		bench_close(&b);
 	}
 }
@@ -336,7 +285,6 @@ static const struct tap_case cases[] = {
 	{"key_stays_reserved", key_stays_reserved},
 	{"reset", reset},
 	{"device_closed", device_closed},
-	{"under_traffic", under_traffic, 180},
 	{"during_registration", during_registration, 120},
 };
 

@@ -136,15 +136,24 @@ static int make_qp(struct rdma_qp *qp)
 	return to_init(qp->qp);
 }
 
+/* A late packet of an earlier connection must not fit into this one. */
+static int choose_psn(struct rdma_qp *qp)
+{
+	if (getrandom(&qp->psn, sizeof(qp->psn), 0) != sizeof(qp->psn))
+		return -EIO;
+	qp->psn &= RDMA_PSN_MASK;
+	return 0;
+}
+
 int rdma_qp_open(struct rdma *rdma, struct rdma_qp *qp)
 {
 	int ret;
 
 	memset(qp, 0, sizeof(*qp));
 	qp->rdma = rdma;
-	if (getrandom(&qp->psn, sizeof(qp->psn), 0) != sizeof(qp->psn))
-		return -EIO;
-	qp->psn &= RDMA_PSN_MASK;
+	ret = choose_psn(qp);
+	if (ret)
+		return ret;
 	qp->cq = ibv_create_cq(rdma->context, 2 * RDMA_DEPTH, NULL, NULL, 0);
 	if (!qp->cq)
 		return -errno;
@@ -221,9 +230,19 @@ int rdma_qp_connect(struct rdma_qp *qp, const struct rdma_endpoint *peer)
 	return ret ? ret : to_rts(qp);
 }
 
-int rdma_qp_pair_open(struct rdma *rdma, struct rdma_qp *a, struct rdma_qp *b)
+static int connect_pair(struct rdma_qp *a, struct rdma_qp *b)
 {
 	struct rdma_endpoint end_a, end_b;
+	int ret;
+
+	rdma_qp_endpoint(a, &end_a);
+	rdma_qp_endpoint(b, &end_b);
+	ret = rdma_qp_connect(a, &end_b);
+	return ret ? ret : rdma_qp_connect(b, &end_a);
+}
+
+int rdma_qp_pair_open(struct rdma *rdma, struct rdma_qp *a, struct rdma_qp *b)
+{
 	int ret;
 
 	memset(b, 0, sizeof(*b));
@@ -233,17 +252,63 @@ int rdma_qp_pair_open(struct rdma *rdma, struct rdma_qp *a, struct rdma_qp *b)
 	ret = rdma_qp_open(rdma, b);
 	if (ret)
 		goto close;
-	rdma_qp_endpoint(a, &end_a);
-	rdma_qp_endpoint(b, &end_b);
-	ret = rdma_qp_connect(a, &end_b);
-	if (!ret)
-		ret = rdma_qp_connect(b, &end_a);
+	ret = connect_pair(a, b);
 	if (!ret)
 		return 0;
 close:
 	rdma_qp_close(b);
 	rdma_qp_close(a);
 	return ret;
+}
+
+static int drain(struct rdma_qp *qp)
+{
+	struct ibv_wc wc;
+	int found;
+
+	do
+		found = ibv_poll_cq(qp->cq, 1, &wc);
+	while (found > 0);
+	return found < 0 ? -EIO : choose_psn(qp);
+}
+
+static int reset(struct rdma_qp *qp)
+{
+	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_RESET};
+	int ret = -ibv_modify_qp(qp->qp, &attr, IBV_QP_STATE);
+
+	if (!ret)
+		ret = drain(qp);
+	return ret ? ret : to_init(qp->qp);
+}
+
+static int remake(struct rdma_qp *qp)
+{
+	int ret = -ibv_destroy_qp(qp->qp);
+
+	if (ret)
+		return ret;
+	qp->qp = NULL;
+	ret = drain(qp);
+	return ret ? ret : make_qp(qp);
+}
+
+int rdma_qp_pair_reset(struct rdma_qp *a, struct rdma_qp *b)
+{
+	int ret = reset(a);
+
+	if (!ret)
+		ret = reset(b);
+	return ret ? ret : connect_pair(a, b);
+}
+
+int rdma_qp_pair_remake(struct rdma_qp *a, struct rdma_qp *b)
+{
+	int ret = remake(a);
+
+	if (!ret)
+		ret = remake(b);
+	return ret ? ret : connect_pair(a, b);
 }
 
 int rdma_mem_open(struct rdma *rdma, size_t length, struct rdma_mem *mem)

@@ -68,6 +68,12 @@ void rdma_qp_endpoint(const struct rdma_qp *qp, struct rdma_endpoint *endpoint);
 int rdma_qp_connect(struct rdma_qp *qp, const struct rdma_endpoint *peer);
 /* Two queue pairs of one device, connected to each other. */
 int rdma_qp_pair_open(struct rdma *rdma, struct rdma_qp *a, struct rdma_qp *b);
+/*
+ * Back to work after an error, with the completion queues they have: by way of
+ * the reset state, or as new queue pairs. What was in flight is forgotten.
+ */
+int rdma_qp_pair_reset(struct rdma_qp *a, struct rdma_qp *b);
+int rdma_qp_pair_remake(struct rdma_qp *a, struct rdma_qp *b);
 
 int rdma_mem_open(struct rdma *rdma, size_t length, struct rdma_mem *mem);
 void rdma_mem_close(struct rdma_mem *mem);

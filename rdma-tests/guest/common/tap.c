@@ -18,6 +18,8 @@
 #define EXIT_SKIP	  77
 #define REASON_MAX	  200
 #define DEFAULT_TIMEOUT_S 60
+/* A soak ends by what it was told to do; this is for one that hangs. */
+#define SOAK_TIMEOUT_S (12 * 3600)
 /* How long a killed process may take to be gone before we call it stuck. */
 #define REAP_MS 20000
 
@@ -30,6 +32,35 @@ unsigned int tap_slowness(void)
 	const char *kernel = getenv("PEERBAR_KERNEL");
 
 	return kernel && !strcmp(kernel, "debug") ? 8 : 1;
+}
+
+bool tap_is_soak(void)
+{
+	return !strncmp(program_invocation_short_name, "guest-soak-", strlen("guest-soak-"));
+}
+
+/* A number from the environment, or 0. */
+static unsigned long told(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoul(text, NULL, 10) : 0;
+}
+
+unsigned long tap_rounds(unsigned long normal, unsigned long soak)
+{
+	if (told("PEERBAR_ROUNDS"))
+		return told("PEERBAR_ROUNDS");
+	if (tap_is_soak())
+		return soak / tap_slowness();
+	return (normal + tap_slowness() - 1) / tap_slowness();
+}
+
+long long tap_moment_ms(long long normal, long long soak)
+{
+	if (told("PEERBAR_SECONDS"))
+		return (long long)told("PEERBAR_SECONDS") * 1000;
+	return tap_is_soak() ? soak : normal;
 }
 
 static void print_line(const char *prefix, const char *format, va_list args)
@@ -168,9 +199,16 @@ static bool judge(int status)
 	return WEXITSTATUS(status) == 0;
 }
 
+static unsigned int timeout_of(const struct tap_case *c)
+{
+	if (tap_is_soak())
+		return SOAK_TIMEOUT_S;
+	return (c->timeout_s ? c->timeout_s : DEFAULT_TIMEOUT_S) * tap_slowness();
+}
+
 static bool run_case(const struct tap_case *c, bool *skipped)
 {
-	unsigned int timeout_s = (c->timeout_s ? c->timeout_s : DEFAULT_TIMEOUT_S) * tap_slowness();
+	unsigned int timeout_s = timeout_of(c);
 	int dmabufs = leak_dmabufs();
 	bool in_time, stuck;
 	int status;

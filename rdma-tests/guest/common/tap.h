@@ -24,6 +24,15 @@ int tap_run(int argc, char **argv, const struct tap_case *cases, size_t count);
 /* How much slower than the fast kernel this one may be. */
 unsigned int tap_slowness(void);
 
+/*
+ * How long to look for what takes luck to be found: a little, fewer rounds on
+ * the debug kernel, or very long when the program was built as guest-soak-*.
+ * PEERBAR_ROUNDS and PEERBAR_SECONDS, if set, overrule all of that.
+ */
+bool tap_is_soak(void);
+unsigned long tap_rounds(unsigned long normal, unsigned long soak);
+long long tap_moment_ms(long long normal, long long soak);
+
 /* One line of diagnosis. */
 void tap_diag(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
