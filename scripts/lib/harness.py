@@ -26,10 +26,14 @@ KERNELS = {  # where it is not the test kernel; debug is several times slower
     "memtype": ("test", "debug"),
     "rxe": ("test", "debug"),
     "plain": ("plain",),
+    "faults": ("debug",),
+    "soak": ("test", "debug"),
 }
+SOAK_SUITES = ("soak",)  # hours of it, and only when named
 DEVICES = {"vfio": ("memory", "register", "nvme")}  # where the usual two are not enough: an NVMe controller can sleep
 QUICK_SUITE, FAST = "smoke", "-fast"  # the same on the fast kernel, for --quick
 GUEST_SECONDS = 2400
+SOAK_SECONDS = 48 * 3600
 DEMO_SECONDS = 600
 SHOWN_SKIPS = 5
 
@@ -37,12 +41,13 @@ SHOWN_SKIPS = 5
 class Suite:
     """A name, what it is, and how it runs: `run(results)` returns a Tally."""
 
-    def __init__(self, name, what, run, kernels=(), quick=True):
+    def __init__(self, name, what, run, kernels=(), quick=True, always=True):
         self.name = name
         self.what = what
         self.run = run
         self.kernels = kernels
         self.quick = quick
+        self.always = always  # also when nobody names it
 
 
 # Host suites.
@@ -93,16 +98,20 @@ def script_suites(build):
 
 def run_guest(kernel, suite, programs, options, results):
     """All programs of a suite in one boot. The kernel log counts as one more test."""
+    seconds = GUEST_SECONDS
+    if suite in SOAK_SUITES:
+        seconds = SOAK_SECONDS
+        options = [*options, "--timeout", str(seconds)]
     name = "%s-%s" % (suite, kernel) + ("-two" if "--two-hosts" in options else "")
     klog = os.path.join(results, name + ".klog")
     log = os.path.join(results, name + ".log")
-    cmd = [VM, "run", "--kernel", kernel, "--timeout", str(GUEST_SECONDS), "--log", klog]
+    cmd = [VM, "run", "--kernel", kernel, "--timeout", str(seconds), "--log", klog]
     if "--two-hosts" in options:
         cmd += ["--hosts", "2"]
     for device in DEVICES.get(suite, ()):
         cmd += ["--device", device]
     cmd += ["--", os.path.join(os.path.dirname(programs[0]), "run-suite"), *options, suite]
-    tally = tap.run(name, cmd, log, GUEST_SECONDS + 300)
+    tally = tap.run(name, cmd, log, seconds + 300)
     with open(log, encoding="utf-8", errors="replace") as f:
         said = [l for l in f.read().splitlines() if l.startswith(("vm: ", "    "))]
     if said:
@@ -132,7 +141,8 @@ def guest_suite(name, suite, kernels, parts, quick=False):
         return tally
 
     what = "in a virtual host, %s kernel, %d programs" % (" and ".join(kernels), sum(len(p) for _, p in parts))
-    return Suite(name, what, run, kernels, quick)
+    always = suite not in SOAK_SUITES
+    return Suite(name, what if always else what + ", for hours, only when named", run, kernels, quick, always)
 
 
 def guest_suites(build):
@@ -207,7 +217,7 @@ def choose(suites, args):
         return [s for s in suites if s.name in args.suite]
     if args.quick:
         return [s for s in suites if s.quick]
-    return [s for s in suites if not s.name.endswith(FAST)]
+    return [s for s in suites if s.always and not s.name.endswith(FAST)]
 
 
 def run_suite(suite, results):
