@@ -17,7 +17,13 @@ _Static_assert(RAW_FEATURE_PROBE == VFIO_DEVICE_FEATURE_PROBE, "flag moved");
 _Static_assert(sizeof(struct raw_range) == sizeof(struct pb_vfio_dma_range), "range changed");
 _Static_assert(RAW_CONFIG == VFIO_PCI_CONFIG_REGION_INDEX, "region moved");
 
-static int feature(int device, uint32_t flags, const void *payload, size_t length)
+_Static_assert(RAW_FEATURE_HEADER == sizeof(struct vfio_device_feature), "header changed");
+
+const uint32_t raw_dma_buf = VFIO_DEVICE_FEATURE_DMA_BUF;
+const uint32_t raw_dma_buf_revoke = PB_FEATURE_DMA_BUF_REVOKE;
+const uint32_t raw_dma_buf_memattr = PB_FEATURE_DMA_BUF_MEMATTR;
+
+int raw_feature(int device, uint32_t argsz, uint32_t flags, const void *payload, size_t length)
 {
 	struct vfio_device_feature *request;
 	int ret;
@@ -25,7 +31,7 @@ static int feature(int device, uint32_t flags, const void *payload, size_t lengt
 	request = calloc(1, sizeof(*request) + length);
 	if (!request)
 		return -ENOMEM;
-	request->argsz = sizeof(*request) + length;
+	request->argsz = argsz;
 	request->flags = flags;
 	if (length)
 		memcpy(request->data, payload, length);
@@ -34,6 +40,11 @@ static int feature(int device, uint32_t flags, const void *payload, size_t lengt
 		ret = -errno;
 	free(request);
 	return ret;
+}
+
+static int feature(int device, uint32_t flags, const void *payload, size_t length)
+{
+	return raw_feature(device, (uint32_t)(RAW_FEATURE_HEADER + length), flags, payload, length);
 }
 
 int raw_export(int device, uint32_t bar, uint32_t flags, const struct raw_range *ranges,
@@ -182,4 +193,30 @@ int raw_ioeventfd(int device, uint32_t index, uint64_t at, uint32_t value, int e
 		return ret;
 	request.offset = offset + at;
 	return ioctl(device, VFIO_DEVICE_IOEVENTFD, &request) ? -errno : 0;
+}
+
+int raw_notify_request(int device, int eventfd)
+{
+	struct {
+		struct vfio_irq_set set;
+		int32_t eventfd;
+	} request = {
+		.set =
+			{
+				.argsz = sizeof(request),
+				.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+				.index = VFIO_PCI_REQ_IRQ_INDEX,
+				.count = 1,
+			},
+		.eventfd = eventfd,
+	};
+
+	return ioctl(device, VFIO_DEVICE_SET_IRQS, &request) ? -errno : 0;
+}
+
+int raw_hot_reset(int device)
+{
+	struct vfio_pci_hot_reset request = {.argsz = sizeof(request)};
+
+	return ioctl(device, VFIO_DEVICE_PCI_HOT_RESET, &request) ? -errno : 0;
 }

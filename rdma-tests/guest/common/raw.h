@@ -27,6 +27,12 @@ int raw_revoke_flags(int device, uint32_t flags, size_t payload);
 #define RAW_FEATURE_SET	  (1u << 17)
 #define RAW_FEATURE_PROBE (1u << 18)
 
+/* The features' numbers. */
+extern const uint32_t raw_dma_buf, raw_dma_buf_revoke, raw_dma_buf_memattr;
+/* VFIO_DEVICE_FEATURE with any flags, any size claimed, any payload. */
+int raw_feature(int device, uint32_t argsz, uint32_t flags, const void *payload, size_t length);
+#define RAW_FEATURE_HEADER 8u
+
 /* File offset and size of a region (BAR number, or RAW_CONFIG). */
 #define RAW_CONFIG 7u
 int raw_region(int device, uint32_t index, uint64_t *offset, uint64_t *size);
@@ -40,5 +46,9 @@ int raw_set_memory_decode(int device, int on);
 int raw_set_low_power(int device, int on);
 /* VFIO_DEVICE_IOEVENTFD: an eventfd that writes a value; -1 takes it back. */
 int raw_ioeventfd(int device, uint32_t index, uint64_t at, uint32_t value, int eventfd);
+/* Has the eventfd written to when the kernel wants the device back. */
+int raw_notify_request(int device, int eventfd);
+/* VFIO_DEVICE_PCI_HOT_RESET, of a device that was opened through iommufd. */
+int raw_hot_reset(int device);
 
 #endif /* GUEST_COMMON_RAW_H */
