@@ -140,7 +140,6 @@ static void *map_and_unmap(void *arg)
 		CHECK(!ret || ret == -ENODEV || ret == -EBUSY, "mmap: %s", strerror(-ret));
 		if (ret)
 			continue;
-		/* The catcher serves one thread: this one touches alone. */
 		if (!fault_read(at, &value, &fault))
 			CHECK(fault.signal == SIGBUS && fault.address == at, "signal %d",
 			      fault.signal);

@@ -9,9 +9,9 @@
 
 #include "fault.h"
 
-static sigjmp_buf back;
-static volatile sig_atomic_t armed;
-static struct fault caught;
+static _Thread_local sigjmp_buf back;
+static _Thread_local volatile sig_atomic_t armed;
+static _Thread_local struct fault caught;
 
 static void on_fault(int signal, siginfo_t *info, void *context)
 {

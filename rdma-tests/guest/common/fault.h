@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * Touches one address and says what happened. The catcher is armed around that
- * one access only; a fault anywhere else, or at another address, kills the
- * process with a message.
+ * one access of that one thread only; a fault anywhere else kills the process
+ * with a message.
  */
 #ifndef GUEST_COMMON_FAULT_H
 #define GUEST_COMMON_FAULT_H

@@ -77,7 +77,7 @@ void fixture_open(struct fixture *f, unsigned int flags)
 {
 	const struct peerbar_options options = {
 		.size = sizeof(options),
-		.log = log_line,
+		.log = flags & FIXTURE_QUIET ? NULL : log_line,
 	};
 	struct peerbar_bar_info info;
 
