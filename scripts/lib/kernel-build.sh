@@ -28,6 +28,7 @@ image_key() {
 		cat "$TREE/.git/peerbar-base"
 		[[ $1 == plain ]] || series_key
 		fragment_text "$1"
+		[[ -z $OPT_PATCH ]] || cat "$OPT_PATCH"
 		gcc --version
 		ld --version
 	} | key_of
@@ -143,6 +144,7 @@ build_missing_image() {
 		apply_series
 		checkout "$BRANCH"
 	fi
+	[[ -z $OPT_PATCH ]] || git -C "$TREE" apply "$OPT_PATCH" || die "$OPT_PATCH does not apply to the $kind kernel"
 	configure "$kind"
 	compile "$kind" bzImage
 	keep_image "$IMAGE"
