@@ -8,12 +8,15 @@
 CONFIGS=$PEERBAR_TOP/kernel/configs
 export KBUILD_BUILD_USER=peerbar KBUILD_BUILD_HOST=peerbar KBUILD_BUILD_TIMESTAMP='2000-01-01'
 
-# fragments KIND: its config fragments, the later one wins
+# fragments KIND: its config fragments, the later one wins; a version may have its own
 fragments() {
+	local own
 	case $1 in
 	test | plain) printf '%s\n' "$CONFIGS"/{base,test}.config ;;
 	debug) printf '%s\n' "$CONFIGS"/{base,debug}.config ;;
 	esac
+	own=$CONFIGS/$(tree_version).config
+	[[ ! -f $own ]] || printf '%s\n' "$own"
 }
 
 fragment_text() {
