@@ -8,12 +8,21 @@
 CONFIGS=$PEERBAR_TOP/kernel/configs
 export KBUILD_BUILD_USER=peerbar KBUILD_BUILD_HOST=peerbar KBUILD_BUILD_TIMESTAMP='2000-01-01'
 
+# use_arch KIND: sets ARCH_ARGS, how to make it; GCC, its compiler; IMAGE_FILE, the image in the build folder; IMAGE_TARGET
+use_arch() {
+	ARCH_ARGS=() GCC=gcc IMAGE_FILE=arch/x86/boot/bzImage IMAGE_TARGET=bzImage
+	[[ $1 == arm64 ]] || return 0
+	ARCH_ARGS=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-)
+	GCC=aarch64-linux-gnu-gcc IMAGE_FILE=arch/arm64/boot/Image IMAGE_TARGET=Image
+}
+
 # fragments KIND: its config fragments, the later one wins; a version may have its own
 fragments() {
 	local own
 	case $1 in
 	test | plain) printf '%s\n' "$CONFIGS"/{base,test}.config ;;
 	debug) printf '%s\n' "$CONFIGS"/{base,debug}.config ;;
+	arm64) printf '%s\n' "$CONFIGS"/arm64.config ;;
 	esac
 	own=$CONFIGS/$(tree_version).config
 	[[ ! -f $own ]] || printf '%s\n' "$own"
@@ -32,7 +41,7 @@ image_key() {
 		[[ $1 == plain ]] || series_key
 		fragment_text "$1"
 		[[ -z $OPT_PATCH ]] || cat "$OPT_PATCH"
-		gcc --version
+		"$GCC" --version
 		ld --version
 	} | key_of
 }
@@ -46,7 +55,7 @@ build_folder() {
 
 # kmake ARGUMENT...: make, in the foreground
 kmake() {
-	make -C "$TREE" O="$OUT" -j"$(nproc)" "$@"
+	make -C "$TREE" O="$OUT" -j"$(nproc)" "${ARCH_ARGS[@]}" "$@"
 }
 
 # kmake_watched WHAT LOG ARGUMENT...: make, with progress. In the background, because a signal is heard only
@@ -55,7 +64,7 @@ kmake_watched() {
 	local what=$1 log=$2 status=0
 	shift 2
 	: >"$log"
-	make -C "$TREE" O="$OUT" -j"$(nproc)" "$@" >"$log" 2>&1 &
+	make -C "$TREE" O="$OUT" -j"$(nproc)" "${ARCH_ARGS[@]}" "$@" >"$log" 2>&1 &
 	MAKE=$!
 	tail -n +1 -f --pid="$MAKE" "$log" | progress "$what" '^  (CC|AS|LD|AR) ' &
 	wait "$MAKE" || status=$?
@@ -111,7 +120,7 @@ keep_image() {
 	local target=$1 part=$1.part
 	rm -rf "$part"
 	mkdir -p "$part"
-	cp "$OUT/arch/x86/boot/bzImage" "$OUT/System.map" "$part/"
+	cp "$OUT/$IMAGE_FILE" "$OUT/System.map" "$part/"
 	cp "$OUT/.config" "$part/config"
 	rm -rf "$target"
 	mv "$part" "$target"
@@ -125,13 +134,14 @@ drop_old_images() {
 # build_image KIND: sets IMAGE
 build_image() {
 	local kind=$1
+	use_arch "$kind"
 	need_source_quietly
 	IMAGE=$KERNEL/image/$kind-$(image_key "$kind")
-	if [[ ! -f $IMAGE/bzImage ]]; then
+	if [[ ! -f $IMAGE/$IMAGE_TARGET ]]; then
 		lock kernel
 		need_source
 		IMAGE=$KERNEL/image/$kind-$(image_key "$kind")
-		[[ -f $IMAGE/bzImage ]] || build_missing_image "$kind"
+		[[ -f $IMAGE/$IMAGE_TARGET ]] || build_missing_image "$kind"
 		unlock
 	fi
 	touch -c "$IMAGE" 2>/dev/null || true
@@ -149,7 +159,7 @@ build_missing_image() {
 	fi
 	[[ -z $OPT_PATCH ]] || git -C "$TREE" apply "$OPT_PATCH" || die "$OPT_PATCH does not apply to the $kind kernel"
 	configure "$kind"
-	compile "$kind" bzImage
+	compile "$kind" "$IMAGE_TARGET"
 	keep_image "$IMAGE"
 	drop_old_images
 	say "built the $kind kernel in $((SECONDS - start)) s"

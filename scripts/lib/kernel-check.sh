@@ -30,9 +30,26 @@ warnings() {
 	sed -n -E 's/:[0-9]+:[0-9]+: (warning|error):/: \1:/p' "$log" | LC_ALL=C sort
 }
 
+# new_warnings OLD NEW FOLDER...: prints the warnings of the commit NEW that OLD does not have; returns 1 when there
+# are any or NEW does not compile
+new_warnings() {
+	local old=$1 new=$2 before after found
+	shift 2
+	(($#)) || return 0
+	checkout "$old"
+	before=$(warnings "$@") || before=''
+	checkout "$new"
+	after=$(warnings "$@") || return 1
+	found=$(LC_ALL=C comm -13 <(printf '%s\n' "$before") <(printf '%s\n' "$after"))
+	[[ -z $found ]] || {
+		printf 'new warnings:\n%s\n' "$found"
+		return 1
+	}
+}
+
 # check_commit COMMIT PATCH: prints its verdict, returns 1 when there is something to complain about
 check_commit() {
-	local commit=$1 patch=$2 folders before after new bad=0
+	local commit=$1 patch=$2 folders bad=0
 	mapfile -t folders < <(touched_folders "$commit")
 	# MAINTAINERS names the folders that new files go to
 	perl "$TREE/scripts/checkpatch.pl" --strict --no-tree --root="$TREE" --terse --no-summary --ignore FILE_PATH_CHANGES \
@@ -40,23 +57,24 @@ check_commit() {
 		cat "$OUT/checkpatch.log"
 		bad=1
 	}
-	if ((${#folders[@]})); then
-		checkout "$commit^"
-		before=$(warnings "${folders[@]}") || before=''
-		checkout "$commit"
-		after=$(warnings "${folders[@]}") || return 1
-		new=$(LC_ALL=C comm -13 <(printf '%s\n' "$before") <(printf '%s\n' "$after"))
-		[[ -z $new ]] || {
-			printf 'new warnings:\n%s\n' "$new"
-			bad=1
-		}
-	fi
+	new_warnings "$commit^" "$commit" "${folders[@]}" || bad=1
 	checkout "$commit"
 	kmake -s bzImage >"$OUT/check.log" 2>&1 || {
 		grep -E -A5 'error:|\*\*\*' "$OUT/check.log"
 		bad=1
 	}
 	return "$bad"
+}
+
+# check_arm64 START COMMIT...: the series as a whole, compiled for arm64
+check_arm64() {
+	local start=$1 commit folders
+	shift
+	mapfile -t folders < <(for commit; do touched_folders "$commit"; done | sort -u)
+	use_arch arm64
+	OUT=$(build_folder arm64)
+	configure arm64
+	new_warnings "$start" "${*: -1}" "${folders[@]}"
 }
 
 # wanted NUMBER: is this patch one of those that were named on the command line, if any?
@@ -100,6 +118,7 @@ cmd_check() {
 	}
 	start=$(git -C "$TREE" rev-parse "$BRANCH~${#SERIES[@]}")
 	mapfile -t commits < <(git -C "$TREE" rev-list --reverse "$start..$BRANCH")
+	use_arch test
 	OUT=$(build_folder test) # what is compiled there already need not be compiled again
 	configure test
 	if wanted 0 && [[ -f $COVER ]]; then
@@ -116,6 +135,13 @@ cmd_check() {
 			say "NOT FIT: ${SERIES[i]##*/}"
 		}
 	done
+	if ((${#WORDS[@]} == 1)); then
+		say "checking the series for arm64"
+		check_arm64 "$start" "${commits[@]}" || {
+			failed=$((failed + 1))
+			say "NOT FIT for arm64"
+		}
+	fi
 	printf '%d patches checked, %d with complaints\n' "$checked" "$failed"
 	((checked && !failed))
 }
