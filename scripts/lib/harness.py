@@ -35,6 +35,7 @@ QUICK_SUITE, FAST = "smoke", "-fast"  # the same on the fast kernel, for --quick
 GUEST_SECONDS = 2400
 SOAK_SECONDS = 48 * 3600
 DEMO_SECONDS = 600
+ARM64_SECONDS = 3600
 SHOWN_SKIPS = 5
 
 
@@ -198,12 +199,27 @@ def external_suites(_):
     yield Suite("pyverbs", what, run_pyverbs, ("test", "plain"), quick=False)
 
 
+# What builds kernels of its own.
+
+
+def run_program(path, build, seconds):
+    name = os.path.basename(path)
+    env = {**os.environ, "BUILD_DIR": build}
+    return lambda results: tap.run(name, [os.path.join(TOP, path)], os.path.join(results, name + ".log"), seconds, env=env)
+
+
+def kernel_suites(build):
+    arm64 = run_program("rdma-tests/arm64/run-arm64", build, ARM64_SECONDS)
+    what = "memory types and revocation on an emulated arm64 machine; only when named"
+    yield Suite("arm64", what, arm64, quick=False, always=False)
+
+
 # All of it.
 
 
 def all_suites(build):
     suites = []
-    for source in (meson_suites, script_suites, guest_suites, demo_suites, external_suites):
+    for source in (meson_suites, script_suites, guest_suites, demo_suites, external_suites, kernel_suites):
         suites += source(build)
     return suites
 
@@ -217,7 +233,7 @@ def choose(suites, args):
         return [s for s in suites if s.name in args.suite]
     if args.quick:
         return [s for s in suites if s.quick]
-    return [s for s in suites if s.always and not s.name.endswith(FAST)]
+    return [s for s in suites if (s.always or args.list) and not s.name.endswith(FAST)]
 
 
 def run_suite(suite, results):
