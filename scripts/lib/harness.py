@@ -35,6 +35,7 @@ QUICK_SUITE, FAST = "smoke", "-fast"  # the same on the fast kernel, for --quick
 GUEST_SECONDS = 2400
 SOAK_SECONDS = 48 * 3600
 DEMO_SECONDS = 600
+MUTATION_SECONDS = 4 * 3600
 ARM64_SECONDS = 3600
 SHOWN_SKIPS = 5
 
@@ -209,6 +210,9 @@ def run_program(path, build, seconds):
 
 
 def kernel_suites(build):
+    mutate = run_program("rdma-tests/mutation/mutate", build, MUTATION_SECONDS)
+    what = "breaks the series line by line, which a guest test must notice; half an hour, only when named"
+    yield Suite("mutation", what, mutate, ("test",), quick=False, always=False)
     arm64 = run_program("rdma-tests/arm64/run-arm64", build, ARM64_SECONDS)
     what = "memory types and revocation on an emulated arm64 machine; only when named"
     yield Suite("arm64", what, arm64, quick=False, always=False)
