@@ -102,38 +102,59 @@ void rdma_close(struct rdma *rdma)
 	memset(rdma, 0, sizeof(*rdma));
 }
 
-static int to_init(struct ibv_qp *qp)
+static bool is_datagram(const struct rdma_qp *qp)
+{
+	return qp->options.type == IBV_QPT_UD;
+}
+
+static bool is_reliable(const struct rdma_qp *qp)
+{
+	return qp->options.type == IBV_QPT_RC;
+}
+
+static int to_init(struct rdma_qp *qp)
 {
 	struct ibv_qp_attr attr = {
 		.qp_state = IBV_QPS_INIT,
 		.port_num = RDMA_PORT,
 		.qp_access_flags = RDMA_ACCESS_ALL,
+		.qkey = RDMA_QKEY,
 	};
+	int mask = IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT;
 
-	return -ibv_modify_qp(qp, &attr,
-			      IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
+	mask |= is_datagram(qp) ? IBV_QP_QKEY : IBV_QP_ACCESS_FLAGS;
+	return -ibv_modify_qp(qp->qp, &attr, mask);
 }
 
 static int make_qp(struct rdma_qp *qp)
 {
-	struct ibv_qp_init_attr init = {
+	const struct rdma_qp_options *options = &qp->options;
+	struct ibv_qp_init_attr_ex init = {
 		.send_cq = qp->cq,
 		.recv_cq = qp->cq,
-		.qp_type = IBV_QPT_RC,
+		.srq = options->srq,
+		.qp_type = options->type,
 		.sq_sig_all = 1,
 		.cap =
 			{
 				.max_send_wr = RDMA_DEPTH,
 				.max_recv_wr = RDMA_DEPTH,
-				.max_send_sge = 1,
-				.max_recv_sge = 1,
+				.max_send_sge = options->pieces,
+				.max_recv_sge = options->pieces,
+				.max_inline_data = options->inline_length,
 			},
+		.comp_mask = IBV_QP_INIT_ATTR_PD,
+		.pd = qp->rdma->pd,
 	};
 
-	qp->qp = ibv_create_qp(qp->rdma->pd, &init);
+	if (options->send_ops) {
+		init.comp_mask |= IBV_QP_INIT_ATTR_SEND_OPS_FLAGS;
+		init.send_ops_flags = options->send_ops;
+	}
+	qp->qp = ibv_create_qp_ex(qp->rdma->context, &init);
 	if (!qp->qp)
 		return -errno;
-	return to_init(qp->qp);
+	return to_init(qp);
 }
 
 /* A late packet of an earlier connection must not fit into this one. */
@@ -145,12 +166,24 @@ static int choose_psn(struct rdma_qp *qp)
 	return 0;
 }
 
-int rdma_qp_open(struct rdma *rdma, struct rdma_qp *qp)
+static void fill_options(struct rdma_qp *qp, const struct rdma_qp_options *options)
+{
+	qp->options = *options;
+	if (!qp->options.type)
+		qp->options.type = IBV_QPT_RC;
+	if (!qp->options.mtu)
+		qp->options.mtu = qp->rdma->mtu;
+	if (!qp->options.pieces)
+		qp->options.pieces = 1;
+}
+
+int rdma_qp_open_as(struct rdma *rdma, const struct rdma_qp_options *options, struct rdma_qp *qp)
 {
 	int ret;
 
 	memset(qp, 0, sizeof(*qp));
 	qp->rdma = rdma;
+	fill_options(qp, options);
 	ret = choose_psn(qp);
 	if (ret)
 		return ret;
@@ -161,6 +194,11 @@ int rdma_qp_open(struct rdma *rdma, struct rdma_qp *qp)
 	if (ret)
 		rdma_qp_close(qp);
 	return ret;
+}
+
+int rdma_qp_open(struct rdma *rdma, struct rdma_qp *qp)
+{
+	return rdma_qp_open_as(rdma, &(struct rdma_qp_options){0}, qp);
 }
 
 void rdma_qp_close(struct rdma_qp *qp)
@@ -183,7 +221,7 @@ static int to_rtr(struct rdma_qp *qp, const struct rdma_endpoint *peer)
 {
 	struct ibv_qp_attr attr = {
 		.qp_state = IBV_QPS_RTR,
-		.path_mtu = qp->rdma->mtu,
+		.path_mtu = qp->options.mtu,
 		.dest_qp_num = peer->qpn,
 		.rq_psn = peer->psn,
 		.max_dest_rd_atomic = 1,
@@ -201,10 +239,13 @@ static int to_rtr(struct rdma_qp *qp, const struct rdma_endpoint *peer)
 			},
 	};
 
-	return -ibv_modify_qp(qp->qp, &attr,
-			      IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
-				      IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
-				      IBV_QP_MIN_RNR_TIMER);
+	int mask = IBV_QP_STATE;
+
+	if (!is_datagram(qp))
+		mask |= IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN;
+	if (is_reliable(qp))
+		mask |= IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER;
+	return -ibv_modify_qp(qp->qp, &attr, mask);
 }
 
 static int to_rts(struct rdma_qp *qp)
@@ -218,9 +259,12 @@ static int to_rts(struct rdma_qp *qp)
 		.rnr_retry = 7,
 	};
 
-	return -ibv_modify_qp(qp->qp, &attr,
-			      IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-				      IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
+	int mask = IBV_QP_STATE | IBV_QP_SQ_PSN;
+
+	if (is_reliable(qp))
+		mask |= IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
+			IBV_QP_MAX_QP_RD_ATOMIC;
+	return -ibv_modify_qp(qp->qp, &attr, mask);
 }
 
 int rdma_qp_connect(struct rdma_qp *qp, const struct rdma_endpoint *peer)
@@ -243,13 +287,19 @@ static int connect_pair(struct rdma_qp *a, struct rdma_qp *b)
 
 int rdma_qp_pair_open(struct rdma *rdma, struct rdma_qp *a, struct rdma_qp *b)
 {
+	return rdma_qp_pair_open_as(rdma, &(struct rdma_qp_options){0}, a, b);
+}
+
+int rdma_qp_pair_open_as(struct rdma *rdma, const struct rdma_qp_options *options,
+			 struct rdma_qp *a, struct rdma_qp *b)
+{
 	int ret;
 
 	memset(b, 0, sizeof(*b));
-	ret = rdma_qp_open(rdma, a);
+	ret = rdma_qp_open_as(rdma, options, a);
 	if (ret)
 		return ret;
-	ret = rdma_qp_open(rdma, b);
+	ret = rdma_qp_open_as(rdma, options, b);
 	if (ret)
 		goto close;
 	ret = connect_pair(a, b);
@@ -279,7 +329,7 @@ static int reset(struct rdma_qp *qp)
 
 	if (!ret)
 		ret = drain(qp);
-	return ret ? ret : to_init(qp->qp);
+	return ret ? ret : to_init(qp);
 }
 
 static int remake(struct rdma_qp *qp)

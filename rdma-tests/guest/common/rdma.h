@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Just enough verbs for tests and the demo: one RC queue pair per rdma_qp, one
- * operation at a time. Functions return 0 or a negative errno; those that wait
+ * Just enough verbs for tests and the demo: one queue pair, RC unless told
+ * otherwise, per rdma_qp, one operation at a time. Functions return 0 or a negative errno; those that wait
  * for a completion return its status (IBV_WC_SUCCESS is 0) or a negative errno.
  */
 #ifndef GUEST_COMMON_RDMA_H
@@ -13,6 +13,8 @@
 #include <infiniband/verbs.h>
 
 #define RDMA_DEVICE "rxe0"
+/* Of all UD queue pairs here. */
+#define RDMA_QKEY 0x11223344u
 #define RDMA_ACCESS_ALL                                                              \
 	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE | \
 	 IBV_ACCESS_REMOTE_ATOMIC)
@@ -31,8 +33,19 @@ struct rdma_endpoint {
 	union ibv_gid gid;
 };
 
+/* What a queue pair is to be; what is 0 is as usual. */
+struct rdma_qp_options {
+	enum ibv_qp_type type;	/* RC */
+	enum ibv_mtu mtu;	/* the port's */
+	struct ibv_srq *srq;	/* none */
+	uint32_t pieces;	/* of memory, per work request: 1 */
+	uint32_t inline_length; /* no inline data */
+	uint64_t send_ops;	/* for ibv_wr_*(): none */
+};
+
 struct rdma_qp {
 	struct rdma *rdma;
+	struct rdma_qp_options options;
 	struct ibv_cq *cq;
 	struct ibv_qp *qp;
 	uint32_t psn;
@@ -63,11 +76,14 @@ int rdma_open(struct rdma *rdma, const char *device, const char *ipv4);
 void rdma_close(struct rdma *rdma);
 
 int rdma_qp_open(struct rdma *rdma, struct rdma_qp *qp);
+int rdma_qp_open_as(struct rdma *rdma, const struct rdma_qp_options *options, struct rdma_qp *qp);
 void rdma_qp_close(struct rdma_qp *qp);
 void rdma_qp_endpoint(const struct rdma_qp *qp, struct rdma_endpoint *endpoint);
 int rdma_qp_connect(struct rdma_qp *qp, const struct rdma_endpoint *peer);
 /* Two queue pairs of one device, connected to each other. */
 int rdma_qp_pair_open(struct rdma *rdma, struct rdma_qp *a, struct rdma_qp *b);
+int rdma_qp_pair_open_as(struct rdma *rdma, const struct rdma_qp_options *options,
+			 struct rdma_qp *a, struct rdma_qp *b);
 /*
  * Back to work after an error, with the completion queues they have: by way of
  * the reset state, or as new queue pairs. What was in flight is forgotten.
