@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Changing a region, windows into it, and keys that are taken back by those who
+ * may. Registering cannot ask for windows to be bound to a dma-buf region: ib
+ * core accepts the flag when a region is reregistered only.
+ */
+#include <string.h>
+
+#include <peerbar/mmio.h>
+
+#include "loopback.h"
+#include "work.h"
+
+#define BASE	 MIB(1)
+#define LENGTH	 KIB(64)
+#define IOVA	 0x100000ULL
+#define NEEDS	 (FIXTURE_MEM | NEED_SERIES)
+#define BINDABLE (RDMA_ACCESS_ALL | IBV_ACCESS_MW_BIND)
+/* Where the window is, and how long, when it is not all of the region. */
+#define AT   (IOVA + 4001)
+#define PART 9003
+
+struct bench {
+	struct fixture f;
+	struct loopback l;
+	struct slice slice;
+	struct ibv_mr *mr;
+};
+
+static void bench_open(struct bench *b)
+{
+	fixture_open(&b->f, NEEDS);
+	loopback_open(&b->l, LENGTH);
+	slice_open(&b->f, BASE, LENGTH, NC, &b->slice);
+	b->mr = loopback_register(&b->l, b->slice.buffer, 0, LENGTH, IOVA);
+	pattern_fill(b->slice.at, LENGTH, 1);
+}
+
+static void bench_open_bindable(struct bench *b)
+{
+	bench_open(b);
+	CHECK_OK(work_rereg(b->mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0, BINDABLE));
+}
+
+static void bench_close(struct bench *b)
+{
+	CHECK_OK(-ibv_dereg_mr(b->mr));
+	slice_close(&b->slice);
+	loopback_close(&b->l);
+	fixture_close(&b->f);
+}
+
+static int write_to(struct bench *b, uint64_t remote, uint32_t rkey, uint32_t length)
+{
+	return rdma_write(&b->l.peer, &b->l.mem, 0, length, remote, rkey);
+}
+
+static int read_from(struct bench *b, uint64_t remote, uint32_t rkey, uint32_t length)
+{
+	return rdma_read(&b->l.peer, &b->l.mem, 0, length, remote, rkey);
+}
+
+/* The peer's write with this key is refused, and moves nothing. */
+static void demand_dead(struct bench *b, uint64_t remote, uint32_t rkey)
+{
+	pattern_fill(b->slice.at, LENGTH, 1);
+	pattern_fill(b->l.mem.at, 8, 2);
+	CHECK_WC(write_to(b, remote, rkey, 8), IBV_WC_REM_ACCESS_ERR);
+	loopback_reconnect(&b->l);
+	CHECK(pattern_matches(b->slice.at, LENGTH, 1), "the memory changed");
+}
+
+static void demand_written(struct bench *b, uint64_t remote, uint32_t rkey, uint64_t offset,
+			   uint32_t length)
+{
+	pattern_fill(b->l.mem.at, length, 3);
+	CHECK_WC(write_to(b, remote, rkey, length), 0);
+	CHECK(pattern_matches(b->slice.at + offset, length, 3), "%u bytes at %llu", length,
+	      (unsigned long long)offset);
+}
+
+/* Rights come and go; the keys stay. */
+static void rereg_access(void)
+{
+	uint32_t rkey, lkey;
+	struct bench b;
+
+	bench_open(&b);
+	rkey = b.mr->rkey;
+	lkey = b.mr->lkey;
+	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0,
+			    IBV_ACCESS_REMOTE_READ));
+	CHECK(b.mr->rkey == rkey && b.mr->lkey == lkey, "the keys have changed");
+	demand_dead(&b, IOVA, rkey);
+	CHECK_WC(read_from(&b, IOVA, rkey, LENGTH), 0);
+	CHECK(pattern_matches(b.l.mem.at, LENGTH, 1), "contents");
+	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0, RDMA_ACCESS_ALL));
+	demand_written(&b, IOVA + 5, rkey, 5, 4097);
+	bench_close(&b);
+}
+
+/* A region that has moved to another protection domain serves that one only. */
+static void rereg_domain(void)
+{
+	struct rdma other;
+	struct rdma_qp peer, owner;
+	struct ibv_pd *pd;
+	struct bench b;
+
+	bench_open(&b);
+	other = b.l.rdma;
+	pd = other.pd = ibv_alloc_pd(b.l.rdma.context);
+	CHECK(pd, "ibv_alloc_pd: %s", strerror(errno));
+	CHECK_OK(rdma_qp_pair_open(&other, &peer, &owner));
+	CHECK_WC(rdma_write(&peer, &b.l.mem, 0, 0, 0, 0), 0);
+	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_PD, pd, 0, 0, 0, 0));
+	demand_dead(&b, IOVA, b.mr->rkey);
+	/* From one half of the slice to the other, both by the new domain's keys. */
+	const struct rdma_op op = {.opcode = IBV_WR_RDMA_WRITE,
+				   .local = IOVA,
+				   .lkey = b.mr->lkey,
+				   .length = LENGTH / 2,
+				   .remote = IOVA + LENGTH / 2,
+				   .rkey = b.mr->rkey};
+	CHECK_WC(rdma_do(&peer, &op), 0);
+	CHECK(pattern_matches(b.slice.at + LENGTH / 2, LENGTH / 2, 1), "contents");
+	CHECK(ibv_dealloc_pd(pd) == EBUSY, "a domain with a region in it could be freed");
+	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_PD, b.l.rdma.pd, 0, 0, 0, 0));
+	demand_written(&b, IOVA, b.mr->rkey, 0, LENGTH);
+	rdma_qp_close(&peer);
+	rdma_qp_close(&owner);
+	CHECK_OK(-ibv_dealloc_pd(pd));
+	bench_close(&b);
+}
+
+/* What cannot be had, by its errno; nothing is changed by asking. */
+static void rereg_refused(void)
+{
+	static const int odp = IBV_ACCESS_ON_DEMAND, flush_global = 1 << 8,
+			 flush_persistent = 1 << 9;
+	const int access = IBV_REREG_MR_CHANGE_ACCESS, place = IBV_REREG_MR_CHANGE_TRANSLATION;
+	struct bench b;
+
+	bench_open(&b);
+	CHECK_RET(work_rereg(b.mr, 0, NULL, 0, 0, 0, 0), -EINVAL);
+	CHECK_RET(work_rereg(b.mr, 1 << 3, NULL, 0, 0, 0, 0), -EOPNOTSUPP);
+	CHECK_RET(work_rereg(b.mr, place, NULL, KIB(4), KIB(4), IOVA, 0), -EOPNOTSUPP);
+	CHECK_RET(work_rereg(b.mr, place, NULL, KIB(4) + 1, KIB(4), IOVA, 0), -EINVAL);
+	CHECK_RET(work_rereg(b.mr, access, NULL, 0, 0, 0, IBV_ACCESS_REMOTE_WRITE), -EINVAL);
+	CHECK_RET(work_rereg(b.mr, access, NULL, 0, 0, 0, RDMA_ACCESS_ALL | odp), -EINVAL);
+	CHECK_RET(work_rereg(b.mr, access, NULL, 0, 0, 0, RDMA_ACCESS_ALL | flush_global), -EINVAL);
+	CHECK_RET(work_rereg(b.mr, access, NULL, 0, 0, 0, RDMA_ACCESS_ALL | flush_persistent),
+		  -EINVAL);
+	demand_written(&b, IOVA + 1, b.mr->rkey, 1, LENGTH - 1);
+	bench_close(&b);
+}
+
+/* A dead region stays dead, whatever rights it is given. */
+static void rereg_revoked(void)
+{
+	struct slice again;
+	struct bench b;
+
+	bench_open(&b);
+	CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
+	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0, BINDABLE));
+	CHECK_WC(write_to(&b, IOVA, b.mr->rkey, 8), IBV_WC_REM_ACCESS_ERR);
+	slice_open(&b.f, BASE, LENGTH, NC, &again);
+	CHECK(pattern_matches(again.at, LENGTH, 1), "the memory changed");
+	slice_close(&again);
+	bench_close(&b);
+}
+
+/* Inside of the window, with its rights and no others. */
+static void use_window(struct bench *b, const struct window *w)
+{
+	pattern_fill(b->slice.at, LENGTH, 1);
+	demand_written(b, AT, w->rkey, AT - IOVA, PART);
+	CHECK(pattern_matches(b->slice.at, AT - IOVA, 1), "bytes before the window");
+	CHECK_WC(read_from(b, AT, w->rkey, 8), IBV_WC_REM_ACCESS_ERR);
+	loopback_reconnect(&b->l);
+}
+
+/* Type 1: bound by a verb, to any queue pair of the domain; moved; unbound. */
+static void type1(void)
+{
+	struct window w;
+	uint32_t old;
+	struct bench b;
+
+	bench_open_bindable(&b);
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_1, &w);
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
+	use_window(&b, &w);
+	old = w.rkey;
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, IOVA, LENGTH,
+			     IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC),
+		 0);
+	demand_dead(&b, AT, old);
+	CHECK_WC(read_from(&b, IOVA + 3, w.rkey, LENGTH - 3), 0);
+	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA + 8, w.rkey, 1), 0);
+	CHECK(-ibv_dereg_mr(b.mr) == -EINVAL, "a region with a window could be deregistered");
+	old = w.rkey;
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, IOVA, 0, 0), 0);
+	demand_dead(&b, IOVA, old);
+	demand_dead(&b, IOVA, w.rkey);
+	window_close(&w);
+	bench_close(&b);
+}
+
+/* Outside of the region, a window into it reaches nothing. */
+static void bounds(void)
+{
+	struct window w;
+	struct bench b;
+
+	bench_open_bindable(&b);
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_1, &w);
+	CHECK(window_bind(&w, &b.l.owner, b.mr, IOVA + 1, LENGTH, IBV_ACCESS_REMOTE_WRITE) > 0,
+	      "bound beyond the end");
+	loopback_reconnect(&b.l);
+	CHECK(window_bind(&w, &b.l.owner, b.mr, IOVA - 1, 8, IBV_ACCESS_REMOTE_WRITE) > 0,
+	      "bound before the start");
+	loopback_reconnect(&b.l);
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, IOVA, LENGTH, IBV_ACCESS_REMOTE_WRITE), 0);
+	demand_dead(&b, IOVA - 1, w.rkey);
+	demand_dead(&b, IOVA + LENGTH - 7, w.rkey);
+	window_close(&w);
+	bench_close(&b);
+}
+
+/* Type 2: bound by a work request, and to that queue pair alone. */
+static void type2(void)
+{
+	struct rdma_qp peer, owner;
+	struct window w;
+	struct bench b;
+
+	bench_open_bindable(&b);
+	CHECK_OK(rdma_qp_pair_open(&b.l.rdma, &peer, &owner));
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_2, &w);
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
+	pattern_fill(b.l.mem.at, PART, 3);
+	CHECK_WC(write_to(&b, AT, w.rkey, PART), 0);
+	CHECK(pattern_matches(b.slice.at + (AT - IOVA), PART, 3), "contents");
+	CHECK_WC(rdma_write(&peer, &b.l.mem, 0, 8, AT, w.rkey), IBV_WC_REM_ACCESS_ERR);
+	CHECK(-ibv_dereg_mr(b.mr) == -EINVAL, "a region with a window could be deregistered");
+	rdma_qp_close(&peer);
+	rdma_qp_close(&owner);
+	window_close(&w);
+	bench_close(&b);
+}
+
+/* A window whose addresses begin at 0: each verb lands where it ought to. */
+static void zero_based(void)
+{
+	const unsigned int access = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
+				    IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_ZERO_BASED;
+	const uint64_t at = 4008;
+	struct window w;
+	struct bench b;
+
+	bench_open_bindable(&b);
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_2, &w);
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, IOVA + at, KIB(32), access), 0);
+	demand_written(&b, 1, w.rkey, at + 1, 20001);
+	CHECK(pattern_matches(b.slice.at, at + 1, 1), "bytes before the window");
+	pattern_fill(b.slice.at + at, KIB(32), 4);
+	CHECK_WC(read_from(&b, 0, w.rkey, KIB(32)), 0);
+	CHECK(pattern_matches(b.l.mem.at, KIB(32), 4), "read something else");
+	peerbar_write64(b.slice.at + at + 16, 40);
+	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, 16, w.rkey, 2), 0);
+	CHECK(peerbar_read64(b.slice.at + at + 16) == 42, "fetch-and-add");
+	window_close(&w);
+	bench_close(&b);
+}
+
+static struct ibv_send_wr invalidation(enum ibv_wr_opcode opcode, uint32_t rkey)
+{
+	struct ibv_send_wr wr = {.opcode = opcode};
+
+	wr.invalidate_rkey = rkey;
+	return wr;
+}
+
+/* A window taken back by its owner; then bound again, with another key. */
+static void local_invalidate(void)
+{
+	struct ibv_wc wc;
+	struct window w;
+	uint32_t old;
+	struct bench b;
+
+	bench_open_bindable(&b);
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_2, &w);
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
+	demand_written(&b, AT, w.rkey, AT - IOVA, PART);
+	old = w.rkey;
+	work_post(&b.l.owner, invalidation(IBV_WR_LOCAL_INV, w.rkey), NULL, 0);
+	CHECK_WC(rdma_wait(&b.l.owner, &wc), 0);
+	demand_dead(&b, AT, old);
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
+	CHECK(w.rkey != old, "the same key again");
+	demand_written(&b, AT, w.rkey, AT - IOVA, PART);
+	window_close(&w);
+	bench_close(&b);
+}
+
+/* A window given back by the peer, with the message that lands in the slice. */
+static void remote_invalidate(void)
+{
+	struct ibv_sge in, out;
+	struct ibv_wc wc;
+	struct window w;
+	struct bench b;
+
+	bench_open_bindable(&b);
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_2, &w);
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
+	in = work_piece(b.mr, IOVA + KIB(32), KIB(8));
+	out = work_piece(b.l.mem.mr, (uintptr_t)b.l.mem.at, 5001);
+	pattern_fill(b.l.mem.at, 5001, 6);
+	work_receive(&b.l.owner, &in, 1);
+	work_post(&b.l.peer, invalidation(IBV_WR_SEND_WITH_INV, w.rkey), &out, 1);
+	work_done(&b.l.peer, IBV_WC_SEND, 5001);
+	wc = work_done(&b.l.owner, IBV_WC_RECV, 5001);
+	CHECK(wc.invalidated_rkey == w.rkey, "key %x", wc.invalidated_rkey);
+	CHECK(pattern_matches(b.slice.at + KIB(32), 5001, 6), "contents");
+	demand_dead(&b, AT, w.rkey);
+	window_close(&w);
+	bench_close(&b);
+}
+
+/* How both sides of an attempt to invalidate the key of a region fare. */
+static void try_to_invalidate(struct bench *b, uint32_t rkey, int status[3])
+{
+	struct ibv_sge in = work_piece(b->l.mem.mr, (uintptr_t)b->l.mem.at, 100);
+	struct ibv_wc wc;
+
+	work_receive(&b->l.owner, &in, 1);
+	work_post(&b->l.peer, invalidation(IBV_WR_SEND_WITH_INV, rkey), NULL, 0);
+	status[0] = rdma_wait(&b->l.peer, &wc);
+	status[1] = rdma_wait(&b->l.owner, &wc);
+	loopback_reconnect(&b->l);
+	work_post(&b->l.owner, invalidation(IBV_WR_LOCAL_INV, rkey), NULL, 0);
+	status[2] = rdma_wait(&b->l.owner, &wc);
+	loopback_reconnect(&b->l);
+}
+
+/*
+ * The key of a region that a process has registered is not for anyone to
+ * invalidate: refused as it is for host memory, and the region goes on.
+ */
+static void region_not_invalidated(void)
+{
+	int host[3], slice[3];
+	struct bench b;
+
+	bench_open(&b);
+	try_to_invalidate(&b, b.l.mem.mr->rkey, host);
+	try_to_invalidate(&b, b.mr->rkey, slice);
+	for (int i = 0; i < 3; i++)
+		CHECK_WC(slice[i], host[i]);
+	CHECK_WC(slice[1], IBV_WC_REM_INV_REQ_ERR);
+	CHECK(slice[2] > 0, "a local invalidate went through");
+	demand_written(&b, IOVA, b.mr->rkey, 0, LENGTH);
+	bench_close(&b);
+}
+
+/* Where a region gives no such right, it is refused as for host memory. */
+static void not_bindable(void)
+{
+	struct window w;
+	int host, slice;
+	struct bench b;
+
+	bench_open(&b);
+	for (int type = IBV_MW_TYPE_1; type <= IBV_MW_TYPE_2; type++) {
+		window_open(b.l.rdma.pd, (enum ibv_mw_type)type, &w);
+		host = window_bind(&w, &b.l.owner, b.l.mem.mr, (uintptr_t)b.l.mem.at, LENGTH,
+				   IBV_ACCESS_REMOTE_WRITE);
+		loopback_reconnect(&b.l);
+		slice = window_bind(&w, &b.l.owner, b.mr, IOVA, LENGTH, IBV_ACCESS_REMOTE_WRITE);
+		loopback_reconnect(&b.l);
+		CHECK(slice > 0, "bound without the right");
+		CHECK_WC(slice, host);
+		window_close(&w);
+	}
+	bench_close(&b);
+}
+
+/* Revoking the buffer is the end of the windows into it, of either type. */
+static void revoked(void)
+{
+	const unsigned int access =
+		IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC;
+	struct slice again;
+	struct window w;
+	struct bench b;
+
+	for (int type = IBV_MW_TYPE_1; type <= IBV_MW_TYPE_2; type++) {
+		bench_open_bindable(&b);
+		window_open(b.l.rdma.pd, (enum ibv_mw_type)type, &w);
+		CHECK_WC(window_bind(&w, &b.l.owner, b.mr, IOVA, LENGTH, access), 0);
+		CHECK_WC(read_from(&b, IOVA, w.rkey, LENGTH), 0);
+		pattern_fill(b.l.mem.at, LENGTH, 2);
+		CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
+		CHECK_WC(write_to(&b, IOVA, w.rkey, LENGTH), IBV_WC_REM_ACCESS_ERR);
+		slice_open(&b.f, BASE, LENGTH, NC, &again);
+		CHECK(pattern_matches(again.at, LENGTH, 1), "the memory changed");
+		slice_close(&again);
+		CHECK(-ibv_dereg_mr(b.mr) == -EINVAL, "deregistered below a window");
+		window_close(&w);
+		bench_close(&b);
+	}
+}
+
+/* Read and atomic through a window whose buffer is revoked: nothing gets out. */
+static void revoked_read(void)
+{
+	const unsigned int access = IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC;
+	struct window w;
+	struct bench b;
+
+	bench_open_bindable(&b);
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_1, &w);
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, IOVA, LENGTH, access), 0);
+	CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
+	pattern_fill(b.l.mem.at, LENGTH, 2);
+	CHECK_WC(read_from(&b, IOVA, w.rkey, LENGTH), IBV_WC_REM_ACCESS_ERR);
+	loopback_reconnect(&b.l);
+	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA, w.rkey, 1), IBV_WC_REM_ACCESS_ERR);
+	CHECK(pattern_matches(b.l.mem.at, LENGTH, 2), "something came");
+	window_close(&w);
+	bench_close(&b);
+}
+
+static const struct tap_case cases[] = {
+	{"rereg_access", rereg_access},
+	{"rereg_domain", rereg_domain},
+	{"rereg_refused", rereg_refused},
+	{"rereg_revoked", rereg_revoked},
+	{"type1", type1},
+	{"bounds", bounds},
+	{"type2", type2},
+	{"zero_based", zero_based},
+	{"local_invalidate", local_invalidate},
+	{"remote_invalidate", remote_invalidate},
+	{"region_not_invalidated", region_not_invalidated},
+	{"not_bindable", not_bindable},
+	{"revoked", revoked},
+	{"revoked_read", revoked_read},
+};
+
+TAP_MAIN(cases)
