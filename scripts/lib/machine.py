@@ -23,16 +23,19 @@ def parse_size(text):
 
 
 class Device:
-    """A PCI device for vfio: `memory[:SIZE]` (ivshmem), `register` (edu) or `nvme[:SIZE]` (with a memory buffer)."""
+    """A PCI device for vfio: `memory[:SIZE]` (ivshmem), `register` (edu) or `nvme[:SIZE]` (with a memory buffer); or
+    `gpu` (virtio-gpu without a display), which the guest's own driver takes."""
 
     VARIABLES = {"memory": "PEERBAR_MEMDEV", "register": "PEERBAR_REGDEV", "nvme": "PEERBAR_NVMEDEV"}
+    SIZED = ("memory", "nvme")
+    FOR_GUEST = ("gpu",)
 
     def __init__(self, spec):
         self.kind, _, size = spec.partition(":")
-        if self.kind not in self.VARIABLES:
-            raise BadOption("unknown device '%s': memory[:SIZE], register or nvme[:SIZE]" % spec)
-        if size and self.kind == "register":
-            raise BadOption("a register device has no size")
+        if self.kind not in (*self.VARIABLES, *self.FOR_GUEST):
+            raise BadOption("unknown device '%s': memory[:SIZE], register, nvme[:SIZE] or gpu" % spec)
+        if size and self.kind not in self.SIZED:
+            raise BadOption("a %s device has no size" % self.kind)
         self.size = parse_size(size or "64M")
         if self.size & (self.size - 1) or self.size < 1 << 20:
             raise BadOption("the size of '%s' must be a power of two, 1M or more" % spec)
@@ -50,6 +53,8 @@ class Device:
             ]
         if self.kind == "register":
             return ["-device", "edu,%s" % where]
+        if self.kind == "gpu":
+            return ["-device", "virtio-gpu-pci,max_outputs=1,%s" % where]
         return [
             *("-blockdev", "driver=null-co,node-name=disk%d,size=67108864,read-zeroes=on" % index),
             *("-device", "nvme,serial=peerbar%d,drive=disk%d,cmb_size_mb=%d,%s" % (index, index, self.size >> 20, where)),
@@ -62,7 +67,8 @@ class Device:
 
 def device_variables(devices):
     """The variables that name the devices: the first of each kind alone, and all of a kind where there are several."""
-    env = {"PEERBAR_VFIO": " ".join(Device.address(i) for i in range(len(devices)))}
+    for_vfio = [i for i, d in enumerate(devices) if d.kind not in Device.FOR_GUEST]
+    env = {"PEERBAR_VFIO": " ".join(Device.address(i) for i in for_vfio)}
     for kind, name in Device.VARIABLES.items():
         addresses = [Device.address(i) for i, d in enumerate(devices) if d.kind == kind]
         if addresses:

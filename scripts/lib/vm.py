@@ -68,7 +68,7 @@ def parse(argv):
     parser.add_argument("--hosts", type=int, choices=[1, 2], default=1)
     parser.add_argument("--kernel", choices=["test", "debug", "plain"], default="test")
     parser.add_argument("--image", metavar="FILE", help="boot this bzImage instead of one that scripts/kernel has built")
-    parser.add_argument("--device", action="append", metavar="SPEC", help="memory[:SIZE], register or nvme[:SIZE]; "
+    parser.add_argument("--device", action="append", metavar="SPEC", help="memory[:SIZE], register, nvme[:SIZE] or gpu; "
                         "may be repeated, and replaces the default of one memory and one register device per host")
     parser.add_argument("--timeout", type=float, metavar="S", help="end the command after S seconds, with status 124")
     parser.add_argument("--cpus", type=int, metavar="N", help="processors of each host (two, or one where two hosts "
