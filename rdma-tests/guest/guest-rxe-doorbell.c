@@ -10,6 +10,7 @@
 
 #include "edu.h"
 #include "loopback.h"
+#include "work.h"
 
 #define IOVA 0x10000ULL
 #define BIG  0x0123456789abcdefULL
@@ -126,6 +127,86 @@ static void reads(void)
 	bench_close(&b);
 }
 
+/* Nor are reads of one and of two bytes cut out of wider ones: no contents come. */
+static void narrow_reads(void)
+{
+	const uint32_t contents = 0x12345678;
+	volatile uint8_t *reg;
+	uint16_t two;
+	struct bench b;
+
+	bench_open(&b, 0);
+	reg = b.registers.at + EDU_REG_LIVENESS;
+	peerbar_write32(reg, ~contents);
+	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 2, IOVA + EDU_REG_LIVENESS, b.mr->rkey), 0);
+	memcpy(&two, b.l.mem.at, sizeof(two));
+	CHECK(two != (uint16_t)contents && two == peerbar_read16(reg), "2-byte read: %04x", two);
+	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, 1, IOVA + EDU_REG_LIVENESS, b.mr->rkey), 0);
+	CHECK(b.l.mem.at[0] != (uint8_t)contents && b.l.mem.at[0] == peerbar_read8(reg),
+	      "1-byte read: %02x", b.l.mem.at[0]);
+	bench_close(&b);
+}
+
+/* Sixteen bytes are two registers of eight, each in one piece, in order. */
+static void two_registers(void)
+{
+	const uint64_t values[2] = {BIG, ~BIG};
+	struct bench b;
+
+	bench_open(&b, 0);
+	ring(&b, EDU_REG_DMA_SOURCE, values, sizeof(values));
+	CHECK(peerbar_read64(b.registers.at + EDU_REG_DMA_SOURCE) == BIG, "first");
+	CHECK(peerbar_read64(b.registers.at + EDU_REG_DMA_TARGET) == ~BIG, "second");
+	memset(b.l.mem.at, 0, sizeof(values));
+	CHECK_WC(rdma_read(&b.l.peer, &b.l.mem, 0, sizeof(values), IOVA + EDU_REG_DMA_SOURCE,
+			   b.mr->rkey),
+		 0);
+	CHECK(!memcmp(b.l.mem.at, values, sizeof(values)), "read back");
+	bench_close(&b);
+}
+
+/* A message that is received into a register rings it, too. */
+static void received(void)
+{
+	const uint32_t value = 0x12345678;
+	struct ibv_sge in, out;
+	struct bench b;
+
+	bench_open(&b, 0);
+	in = work_piece(b.mr, IOVA + EDU_REG_LIVENESS, 4);
+	out = work_piece(b.l.mem.mr, (uintptr_t)b.l.mem.at, 4);
+	memcpy(b.l.mem.at, &value, sizeof(value));
+	work_receive(&b.l.owner, &in, 1);
+	work_post(&b.l.peer, (struct ibv_send_wr){.opcode = IBV_WR_SEND}, &out, 1);
+	work_done(&b.l.peer, IBV_WC_SEND, 4);
+	work_done(&b.l.owner, IBV_WC_RECV, 4);
+	CHECK(liveness(&b) == ~value, "%08x", liveness(&b));
+	/* And one that is sent from a register has what it holds. */
+	work_receive(&b.l.peer, &out, 1);
+	work_post(&b.l.owner, (struct ibv_send_wr){.opcode = IBV_WR_SEND}, &in, 1);
+	work_done(&b.l.owner, IBV_WC_SEND, 4);
+	work_done(&b.l.peer, IBV_WC_RECV, 4);
+	CHECK(*(uint32_t *)b.l.mem.at == ~value, "%08x", *(uint32_t *)b.l.mem.at);
+	bench_close(&b);
+}
+
+/* An atomic is one load and one store of eight bytes. */
+static void atomics(void)
+{
+	struct bench b;
+
+	bench_open(&b, 0);
+	peerbar_write64(b.registers.at + EDU_REG_DMA_SOURCE, BIG);
+	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, IOVA + EDU_REG_DMA_SOURCE, b.mr->rkey, 1), 0);
+	CHECK(*(uint64_t *)b.l.mem.at == BIG, "old value");
+	CHECK(peerbar_read64(b.registers.at + EDU_REG_DMA_SOURCE) == BIG + 1, "sum");
+	CHECK_WC(rdma_compare_swap(&b.l.peer, &b.l.mem, IOVA + EDU_REG_DMA_SOURCE, b.mr->rkey,
+				   BIG + 1, ~BIG),
+		 0);
+	CHECK(peerbar_read64(b.registers.at + EDU_REG_DMA_SOURCE) == ~BIG, "swap");
+	bench_close(&b);
+}
+
 /* The peer programs the DMA engine and rings its doorbell, all by RDMA. */
 static void peer_starts_dma(void)
 {
@@ -157,6 +238,87 @@ static void peer_starts_dma(void)
 	bench_close(&b);
 }
 
+struct machine {
+	struct bench b;
+	struct slice memory;
+	struct ibv_mr *mr; /* over the memory */
+	struct peerbar_iova_map *map;
+};
+
+static void machine_open(struct machine *m, enum peerbar_memattr memattr)
+{
+	const struct peerbar_iova_options below = {
+		.size = sizeof(below),
+		.iova_limit = EDU_IOVA_LIMIT,
+	};
+
+	bench_open(&m->b, FIXTURE_MEM | NEED_IOVA);
+	slice_open(&m->b.f, MIB(1), KIB(64), memattr, &m->memory);
+	m->mr = loopback_register(&m->b.l, m->memory.buffer, 0, KIB(64), IOVA);
+	CHECK_OK(peerbar_device_set_bus_master(m->b.f.reg, true));
+	CHECK_OK(peerbar_iova_map(m->b.f.reg, m->memory.buffer, 0, KIB(64), &below, &m->map));
+}
+
+static void machine_close(struct machine *m)
+{
+	peerbar_iova_unmap(m->map);
+	CHECK_OK(-ibv_dereg_mr(m->mr));
+	slice_close(&m->memory);
+	bench_close(&m->b);
+}
+
+/* One write to memory or to the registers, not waited for. */
+static void post_write(struct bench *b, struct ibv_mr *to, uint64_t offset, uint64_t from,
+		       uint32_t length)
+{
+	struct ibv_sge out = work_piece(b->l.mem.mr, (uintptr_t)b->l.mem.at + from, length);
+
+	work_post(&b->l.peer, work_rdma(IBV_WR_RDMA_WRITE, IOVA + offset, to->rkey), &out, 1);
+}
+
+/*
+ * The payload, what the engine is to do with it, and the doorbell, all posted
+ * at once: the engine finds this round's payload, not the last one's.
+ */
+static void order_round(struct machine *m, uint32_t round)
+{
+	const uint64_t at = KIB(4) * (round % 8);
+	const uint64_t commands[4] = {peerbar_iova(m->map) + at, EDU_DMA_BUFFER, EDU_DMA_MAX, 1};
+	struct bench *b = &m->b;
+
+	pattern_fill(b->l.mem.at, EDU_DMA_MAX, round);
+	memcpy(b->l.mem.at + EDU_DMA_MAX, commands, sizeof(commands));
+	post_write(b, m->mr, at, 0, EDU_DMA_MAX);
+	for (uint64_t i = 0; i < 4; i++)
+		post_write(b, b->mr, EDU_REG_DMA_SOURCE + 8 * i, EDU_DMA_MAX + 8 * i, 8);
+	work_done(&b->l.peer, IBV_WC_RDMA_WRITE, EDU_DMA_MAX);
+	for (int i = 0; i < 4; i++)
+		work_done(&b->l.peer, IBV_WC_RDMA_WRITE, 8);
+	CHECK_OK(edu_wait_idle(b->registers.at));
+	CHECK_OK(edu_dma(b->registers.at, EDU_PUSH, peerbar_iova(m->map) + KIB(32), EDU_DMA_MAX));
+	CHECK(pattern_matches(m->memory.at + KIB(32), EDU_DMA_MAX, round), "round %u", round);
+}
+
+static void order(enum peerbar_memattr memattr)
+{
+	struct machine m;
+
+	machine_open(&m, memattr);
+	for (uint32_t round = 1; round <= 10; round++)
+		order_round(&m, round);
+	machine_close(&m);
+}
+
+static void order_noncached(void)
+{
+	order(NC);
+}
+
+static void order_write_combining(void)
+{
+	order(WC);
+}
+
 /* Revoked, the doorbell is dead: the register does not move any more. */
 static void revoked(void)
 {
@@ -182,7 +344,13 @@ static const struct tap_case cases[] = {
 	{"narrow_ignored", narrow_ignored},
 	{"eight_bytes", eight_bytes},
 	{"reads", reads},
+	{"narrow_reads", narrow_reads},
+	{"two_registers", two_registers},
+	{"received", received},
+	{"atomics", atomics},
 	{"peer_starts_dma", peer_starts_dma},
+	{"order_noncached", order_noncached},
+	{"order_write_combining", order_write_combining},
 	{"revoked", revoked},
 };
 
