@@ -6,6 +6,7 @@
 
 #include "loopback.h"
 #include "raw.h"
+#include "work.h"
 
 #define BASE   MIB(1)
 #define LENGTH KIB(64)
@@ -120,6 +121,67 @@ static void bad_ranges(void)
 	CHECK_RET(try_register(&b, fd, 0, ~0ULL, 0, all), -EINVAL);
 	CHECK_RET(try_register(&b, fd, 8, 8, 16, all), -EINVAL);
 	CHECK_RET(try_register(&b, fd, LENGTH - 1, 1, 4095, all), 0);
+	bench_close(&b);
+}
+
+/* Addresses up to the very last one, and not beyond. */
+static void last_address(void)
+{
+	const int all = RDMA_ACCESS_ALL;
+	struct ibv_mr *mr;
+	struct bench b;
+	int fd;
+
+	bench_open(&b);
+	fd = peerbar_buffer_fd(b.slice.buffer);
+	CHECK_RET(try_register(&b, fd, 0, LENGTH, -LENGTH + KIB(4), all), -EINVAL);
+	CHECK_RET(try_register(&b, fd, 0, LENGTH, ~0ULL - KIB(4) + 1, all), -EINVAL);
+	mr = loopback_register(&b.l, b.slice.buffer, 0, LENGTH, -LENGTH);
+	pattern_fill(b.l.mem.at, LENGTH, 1);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, LENGTH, -LENGTH, mr->rkey), 0);
+	CHECK(pattern_matches(b.slice.at, LENGTH, 1), "contents");
+	/* Not even where adding up comes round to the region again. */
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 2, ~0ULL, mr->rkey), IBV_WC_REM_ACCESS_ERR);
+	loopback_reconnect(&b.l);
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, 1, 0, mr->rkey), IBV_WC_REM_ACCESS_ERR);
+	CHECK_OK(-ibv_dereg_mr(mr));
+	bench_close(&b);
+}
+
+/* Host memory whose pages can be, to know that the question is well put. */
+static void advise_on_demand(struct bench *b, enum ibv_advise_mr_advice advice, uint32_t flags)
+{
+	struct ibv_mr *mr = ibv_reg_mr(b->l.rdma.pd, b->l.mem.at, LENGTH,
+				       RDMA_ACCESS_ALL | IBV_ACCESS_ON_DEMAND);
+
+	CHECK(mr, "ibv_reg_mr: %s", strerror(errno));
+	CHECK_RET(work_advise(b->l.rdma.pd, mr, (uintptr_t)b->l.mem.at, advice, flags), 0);
+	CHECK_OK(-ibv_dereg_mr(mr));
+}
+
+/* Pages of a region that has none cannot be fetched in advance: EINVAL. */
+static void advice(void)
+{
+	static const enum ibv_advise_mr_advice advices[] = {
+		IBV_ADVISE_MR_ADVICE_PREFETCH,
+		IBV_ADVISE_MR_ADVICE_PREFETCH_WRITE,
+		IBV_ADVISE_MR_ADVICE_PREFETCH_NO_FAULT,
+	};
+	struct ibv_mr *mr;
+	struct bench b;
+
+	bench_open(&b);
+	mr = loopback_register(&b.l, b.slice.buffer, 0, LENGTH, IOVA);
+	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
+		for (uint32_t flags = 0; flags <= IBV_ADVISE_MR_FLAG_FLUSH; flags++) {
+			advise_on_demand(&b, advices[i], flags);
+			CHECK_RET(work_advise(b.l.rdma.pd, mr, IOVA, advices[i], flags), -EINVAL);
+			CHECK_RET(work_advise(b.l.rdma.pd, b.l.mem.mr, (uintptr_t)b.l.mem.at,
+					      advices[i], flags),
+				  -EINVAL);
+		}
+	write_and_look(&b, mr, 1);
+	CHECK_OK(-ibv_dereg_mr(mr));
 	bench_close(&b);
 }
 
@@ -252,6 +314,8 @@ static const struct tap_case cases[] = {
 	{"two_regions", two_regions},
 	{"deregistered", deregistered},
 	{"bad_ranges", bad_ranges},
+	{"last_address", last_address},
+	{"advice", advice},
 	{"bad_access", bad_access},
 	{"bad_descriptors", bad_descriptors},
 	{"revoked", revoked},

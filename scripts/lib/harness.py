@@ -30,7 +30,8 @@ KERNELS = {  # where it is not the test kernel; debug is several times slower
     "soak": ("test", "debug"),
 }
 SOAK_SUITES = ("soak",)  # hours of it, and only when named
-DEVICES = {"vfio": ("memory", "register", "nvme")}  # where the usual two are not enough: an NVMe controller can sleep
+# Where the usual two are not enough: an NVMe controller can sleep, a GPU has buffers, memory may be large.
+DEVICES = {"vfio": ("memory", "register", "nvme"), "rxe": ("memory", "register", "memory:1G", "gpu")}
 QUICK_SUITE, FAST = "smoke", "-fast"  # the same on the fast kernel, for --quick
 GUEST_SECONDS = 2400
 SOAK_SECONDS = 48 * 3600

@@ -2,7 +2,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <rdma/ib_user_ioctl_cmds.h>
+#include <rdma/ib_user_ioctl_verbs.h>
 #include <rdma/ib_user_verbs.h>
+#include <rdma/rdma_user_ioctl_cmds.h>
+#include <sys/ioctl.h>
 
 #include "loopback.h"
 #include "work.h"
@@ -112,6 +116,42 @@ int work_rereg(struct ibv_mr *mr, int flags, struct ibv_pd *pd, uint64_t start, 
 	mr->lkey = answer.lkey;
 	mr->rkey = answer.rkey;
 	return 0;
+}
+
+int work_advise(struct ibv_pd *pd, const struct ibv_mr *mr, uint64_t at,
+		enum ibv_advise_mr_advice advice, uint32_t flags)
+{
+	struct ibv_sge piece = work_piece(mr, at, 64);
+	struct {
+		struct ib_uverbs_ioctl_hdr header;
+		struct ib_uverbs_attr attributes[4];
+	} request = {
+		.header =
+			{
+				.length = sizeof(request),
+				.object_id = UVERBS_OBJECT_MR,
+				.method_id = UVERBS_METHOD_ADVISE_MR,
+				.num_attrs = 4,
+				.driver_id = RDMA_DRIVER_RXE,
+			},
+		.attributes =
+			{
+				{.attr_id = UVERBS_ATTR_ADVISE_MR_PD_HANDLE, .data = pd->handle},
+				{.attr_id = UVERBS_ATTR_ADVISE_MR_ADVICE,
+				 .len = sizeof(uint64_t),
+				 .data = advice},
+				{.attr_id = UVERBS_ATTR_ADVISE_MR_FLAGS,
+				 .len = sizeof(uint32_t),
+				 .data = flags},
+				{.attr_id = UVERBS_ATTR_ADVISE_MR_SGE_LIST,
+				 .len = sizeof(piece),
+				 .data = (uintptr_t)&piece},
+			},
+	};
+
+	for (int i = 0; i < 4; i++)
+		request.attributes[i].flags = UVERBS_ATTR_F_MANDATORY;
+	return ioctl(mr->context->cmd_fd, RDMA_VERBS_IOCTL, &request) ? -errno : 0;
 }
 
 void window_open(struct ibv_pd *pd, enum ibv_mw_type type, struct window *window)

@@ -36,6 +36,10 @@ void work_failed_at(const char *file, int line, struct rdma_qp *qp, enum ibv_wc_
 int work_rereg(struct ibv_mr *mr, int flags, struct ibv_pd *pd, uint64_t start, uint64_t length,
 	       uint64_t iova, int access);
 
+/* ibv_advise_mr() likewise, for the first bytes of a region. */
+int work_advise(struct ibv_pd *pd, const struct ibv_mr *mr, uint64_t at,
+		enum ibv_advise_mr_advice advice, uint32_t flags);
+
 /* A memory window, and the key that its latest binding has given it. */
 struct window {
 	struct ibv_mw *mw;
