@@ -8,6 +8,7 @@
 
 #include <peerbar/mmio.h>
 
+#include "leak.h"
 #include "loopback.h"
 #include "work.h"
 
@@ -435,6 +436,36 @@ static void revoked_read(void)
 	bench_close(&b);
 }
 
+/* Ends with a window bound that is older than the region: nothing is given back. */
+static void leave_bound(void *arg)
+{
+	enum ibv_mw_type type = *(enum ibv_mw_type *)arg;
+	struct window w;
+	struct bench b;
+
+	fixture_open(&b.f, NEEDS);
+	loopback_open(&b.l, LENGTH);
+	window_open(b.l.rdma.pd, type, &w);
+	slice_open(&b.f, BASE, LENGTH, NC, &b.slice);
+	b.mr = loopback_register(&b.l, b.slice.buffer, 0, LENGTH, IOVA);
+	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0, BINDABLE));
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, IOVA, LENGTH, IBV_ACCESS_REMOTE_WRITE), 0);
+	demand_written(&b, IOVA, w.rkey, 0, LENGTH);
+}
+
+/* A process that ends takes its windows and regions with it, buffers as well. */
+static void left_bound(void)
+{
+	int before = leak_dmabufs();
+
+	for (int type = IBV_MW_TYPE_1; type <= IBV_MW_TYPE_2; type++) {
+		enum ibv_mw_type which = (enum ibv_mw_type)type;
+
+		tap_join(tap_fork(leave_bound, &which));
+		CHECK(leak_dmabufs_back_to(before), "buffers are left");
+	}
+}
+
 static const struct tap_case cases[] = {
 	{"rereg_access", rereg_access},
 	{"rereg_domain", rereg_domain},
@@ -450,6 +481,7 @@ static const struct tap_case cases[] = {
 	{"not_bindable", not_bindable},
 	{"revoked", revoked},
 	{"revoked_read", revoked_read},
+	{"left_bound", left_bound},
 };
 
 TAP_MAIN(cases)
