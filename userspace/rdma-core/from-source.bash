@@ -146,29 +146,28 @@ check_version() {
 	say "only checking: this is rdma-core $is, installed is $want"
 }
 
-# Which of the patches: ibv_cmd_reg_dmabuf_mr() got one more parameter with time.
-choose_patches() {
+# The patch that has the op, as the tree needs it: ibv_cmd_reg_dmabuf_mr() got
+# one more parameter with time. The other patches are not about the provider.
+choose_patch() {
 	local prototype
 	prototype=$(sed -n '/^int ibv_cmd_reg_dmabuf_mr(/,/;/p' "$1/libibverbs/driver.h")
 	case $prototype in
-	*ibv_command_buffer*) printf '%s\n' "$here"/patches/*.patch ;;
-	?*) printf '%s\n' "$here"/patches/no-driver-buffer/*.patch ;;
+	*ibv_command_buffer*) printf '%s\n' "$here"/patches/0001-*.patch ;;
+	?*) printf '%s\n' "$here"/patches/release-44/0001-*.patch ;;
 	esac
 }
 
-apply_patches() {
-	local tree=$1 patches p
+apply_patch() {
+	local tree=$1 op
 	if grep -q 'reg_dmabuf_mr' "$tree/providers/rxe/rxe.c"; then
 		say "this rdma-core has the op already: building it as it is"
 		return
 	fi
-	patches=$(choose_patches "$tree")
-	[[ -n $patches ]] || die "this rdma-core is too old: its libibverbs has no ibv_cmd_reg_dmabuf_mr()" \
+	op=$(choose_patch "$tree")
+	[[ -n $op ]] || die "this rdma-core is too old: its libibverbs has no ibv_cmd_reg_dmabuf_mr()" \
 		"dma-buf registration came with rdma-core 34."
-	while read -r p; do
-		run "applying $(basename "$p")" patch -d "$tree" -p1 --no-backup-if-mismatch -i "$p" ||
-			explain "applying $(basename "$p")"
-	done <<<"$patches"
+	run "applying $(basename "$op")" patch -d "$tree" -p1 --no-backup-if-mismatch -i "$op" ||
+		explain "applying $(basename "$op")"
 }
 
 # Neighbour resolution, valgrind notes, man pages and Python are the business of
@@ -212,7 +211,7 @@ build_from_source() {
 	get_tree "$tree"
 	check_version "$tree"
 	nn=$(cmake_value "$tree" IBVERBS_PABI_VERSION)
-	apply_patches "$tree"
+	apply_patch "$tree"
 	build_tree "$tree" "$work/build"
 	so=$work/build/lib/librxe-rdmav$nn.so
 }
