@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 """Run the tests that rdma-core ships, on rxe0, and print TAP.
 
-usage: pyverbs_tap.py FOLDER [--repeat N] [NAME]...
+usage: pyverbs_tap.py FOLDER [--repeat N] [--dmabufs LIBRARY] [NAME]...
 
 FOLDER is rdma-core's tests folder. With NAMEs only the tests whose full name
-contains one of them are run, with --repeat each of them N times.
+contains one of them are run, with --repeat each of them N times. With --dmabufs
+only the tests of dma-buf MRs are run, once for every kind of buffer that there
+is without a GPU, and none of them may be skipped; LIBRARY is libpeerbar.so.
 """
 
+import argparse
 import importlib.util
 import os
 import signal
 import sys
 import unittest
+
+import dmabufs
 
 DEVICE = "rxe0"
 TEST_SECONDS = 120
@@ -44,9 +49,11 @@ def flatten(suite):
 class TapResult(unittest.TestResult):
     """One line of TAP per test, and what went wrong as comments below it."""
 
-    def __init__(self, out):
+    def __init__(self, out, may_skip):
         super().__init__()
         self.out = out
+        self.may_skip = may_skip
+        self.prefix = ""
         self.count = 0
         self.verdict = None
         # A test that hangs is one failure, not the end of the run.
@@ -59,7 +66,7 @@ class TapResult(unittest.TestResult):
     def line(self, ok, test, directive="", details=""):
         self.count += 1
         words = "" if ok else "not "
-        self.out.write("%sok %d - %s%s\n" % (words, self.count, test.id(), directive))
+        self.out.write("%sok %d - %s%s%s\n" % (words, self.count, self.prefix, test.id(), directive))
         for text in details.splitlines():
             self.out.write("#   %s\n" % text)
         self.out.flush()
@@ -85,6 +92,9 @@ class TapResult(unittest.TestResult):
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
+        if not self.may_skip:
+            self.failures.append((test, reason))
+            self.judge(test, False, details="it was skipped: " + reason)
         self.judge(test, True, " # SKIP " + " ".join(reason.split()))
 
     def addFailure(self, test, err):
@@ -105,23 +115,42 @@ class TapResult(unittest.TestResult):
         self.judge(test, False, details="it was expected to fail")
 
 
+def run_all(tests, result):
+    unittest.TestSuite(tests).run(result)
+
+
+def run_dmabufs(tests, result, library):
+    """The tests get their buffers where there is no GPU."""
+    test_mr = sys.modules["tests.test_mr"]
+    pyverbs_class = test_mr.DmaBufMR
+    test_mr.check_dmabuf_support = lambda gpu: None
+    for name, source in dmabufs.sources(library).items():
+        test_mr.DmaBufMR = dmabufs.mr_class(pyverbs_class, source)
+        result.prefix = name + ":"
+        run_all([t for t in tests if type(t).__module__ == "tests.test_mr" and "DmaBuf" in t.id()], result)
+
+
 def main():
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    folder, names, times = sys.argv[1], sys.argv[2:], 1
-    if names[:1] == ["--repeat"]:
-        times, names = int(names[1]), names[2:]
+    parser = argparse.ArgumentParser(prog="pyverbs_tap.py")
+    parser.add_argument("folder")
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--dmabufs", metavar="LIBRARY")
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_intermixed_args()
     # Tests print as they like; TAP has the real standard output to itself.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    suite = load(folder)
-    tests = [t for t in flatten(suite) if not names or any(n in t.id() for n in names)] * times
-    result = TapResult(out)
+    tests = [t for t in flatten(load(args.folder)) if not args.names or any(n in t.id() for n in args.names)]
+    result = TapResult(out, may_skip=not args.dmabufs)
     out.write("TAP version 13\n")
-    unittest.TestSuite(tests).run(result)
+    for _ in range(args.repeat):
+        if args.dmabufs:
+            run_dmabufs(tests, result, args.dmabufs)
+        else:
+            run_all(tests, result)
     out.write("1..%d\n" % result.count)
     out.flush()
-    return 0 if tests and result.wasSuccessful() else 1
+    return 0 if result.count and result.wasSuccessful() else 1
 
 
 if __name__ == "__main__":
