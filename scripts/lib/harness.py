@@ -174,6 +174,13 @@ def run_pyverbs(build, results):
     return tally
 
 
+def run_kselftest(results):
+    """Linux's own tests of what the series touches: none does worse with the series; those that it brings pass."""
+    tally = run_external("kselftest", "kselftest", ["--compare"], results)
+    tally.add(run_external("kselftest-series", "kselftest", ["--series"], results))
+    return tally
+
+
 def run_demo(results):
     """Its JSON says what it checked; here only how often and with what outcome."""
     counts = []
@@ -204,6 +211,8 @@ def demo_suites(build):
 def external_suites(build):
     what = "rdma-core's tests, with the series and without"
     yield Suite("pyverbs", what, lambda results: run_pyverbs(build, results), ("test", "plain"), quick=False)
+    what = "Linux's own tests, with the series and without"
+    yield Suite("kselftest", what, run_kselftest, ("test", "plain"), quick=False)
 
 
 # What builds kernels of its own.

@@ -120,7 +120,7 @@ keep_image() {
 	local target=$1 part=$1.part
 	rm -rf "$part"
 	mkdir -p "$part"
-	cp "$OUT/$IMAGE_FILE" "$OUT/System.map" "$part/"
+	cp "$OUT/$IMAGE_FILE" "$OUT/System.map" "$OUT/modules.builtin" "$part/"
 	cp "$OUT/.config" "$part/config"
 	rm -rf "$target"
 	mv "$part" "$target"
