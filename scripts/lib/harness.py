@@ -174,6 +174,12 @@ def run_pyverbs(build, results):
     return tally
 
 
+def run_apps(results):
+    """Programs of others, as the distribution ships them."""
+    cmd = [os.path.join(TOP, "rdma-tests", "external", "apps")]
+    return tap.run("apps", cmd, os.path.join(results, "apps.log"), GUEST_SECONDS)
+
+
 def run_kselftest(results):
     """Linux's own tests of what the series touches: none does worse with the series; those that it brings pass."""
     tally = run_external("kselftest", "kselftest", ["--compare"], results)
@@ -211,6 +217,8 @@ def demo_suites(build):
 def external_suites(build):
     what = "rdma-core's tests, with the series and without"
     yield Suite("pyverbs", what, lambda results: run_pyverbs(build, results), ("test", "plain"), quick=False)
+    what = "perftest, libfabric and UCX, with the series"
+    yield Suite("apps", what, run_apps, ("test",), quick=False)
     what = "Linux's own tests, with the series and without"
     yield Suite("kselftest", what, run_kselftest, ("test", "plain"), quick=False)
 
