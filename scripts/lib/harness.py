@@ -34,6 +34,7 @@ SOAK_SUITES = ("soak",)  # hours of it, and only when named
 DEVICES = {"vfio": ("memory", "register", "nvme"), "rxe": ("memory", "register", "memory:1G", "gpu")}
 QUICK_SUITE, FAST = "smoke", "-fast"  # the same on the fast kernel, for --quick
 GUEST_SECONDS = 2400
+SLOWER = 3  # the debug kernel may take so much longer
 SOAK_SECONDS = 48 * 3600
 DEMO_SECONDS = 600
 MUTATION_SECONDS = 4 * 3600
@@ -101,7 +102,7 @@ def script_suites(build):
 
 def run_guest(kernel, suite, programs, options, results):
     """All programs of a suite in one boot. The kernel log counts as one more test."""
-    seconds = GUEST_SECONDS
+    seconds = GUEST_SECONDS * (SLOWER if kernel == "debug" else 1)
     if suite in SOAK_SUITES:
         seconds = SOAK_SECONDS
         options = [*options, "--timeout", str(seconds)]
