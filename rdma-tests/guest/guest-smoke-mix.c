@@ -223,9 +223,10 @@ static void write_remotely(struct actor *a, struct loopback *l, struct ibv_mr *m
 {
 	int status = 0;
 
-	for (unsigned int i = dice(a, MOST_TESTS); i && !status; i--)
-		status = rdma_write(&l->peer, &l->mem, 0, LENGTH / 4, IOVA, mr->rkey);
-	a->successes += !status;
+	for (unsigned int i = dice(a, MOST_TESTS); i && !status; i--) {
+		status = rdma_write(&l->peer, &l->mem, 0, KIB(4), IOVA, mr->rkey);
+		a->successes += !status;
+	}
 	CHECK(!status || status == IBV_WC_REM_ACCESS_ERR, "write: %s", rdma_status_name(status));
 	if (status)
 		loopback_reconnect(l);
