@@ -37,6 +37,7 @@ GUEST_SECONDS = 2400
 SLOWER = 3  # the debug kernel may take so much longer
 SOAK_SECONDS = 48 * 3600
 DEMO_SECONDS = 600
+KUNIT_SECONDS = 2400
 MUTATION_SECONDS = 4 * 3600
 ARM64_SECONDS = 3600
 SHOWN_SKIPS = 5
@@ -233,7 +234,14 @@ def run_program(path, build, seconds):
     return lambda results: tap.run(name, [os.path.join(TOP, path)], os.path.join(results, name + ".log"), seconds, env=env)
 
 
+def run_kunit(results):
+    """The unit tests within the series. It builds a kernel of its own the first time."""
+    cmd = [os.path.join(TOP, "scripts", "kernel"), "kunit"]
+    return tap.run("kunit", cmd, os.path.join(results, "kunit.log"), KUNIT_SECONDS)
+
+
 def kernel_suites(build):
+    yield Suite("kunit", "the series' KUnit tests, in user mode Linux on this machine", run_kunit, quick=False)
     mutate = run_program("rdma-tests/mutation/mutate", build, MUTATION_SECONDS)
     what = "breaks the series line by line, which a guest test must notice; half an hour, only when named"
     yield Suite("mutation", what, mutate, ("test",), quick=False, always=False)
