@@ -172,12 +172,14 @@ static void rereg_revoked(void)
 	bench_close(&b);
 }
 
-/* Inside of the window, with its rights and no others. */
+/* Inside of the window and with its rights; not a byte before or after it. */
 static void use_window(struct bench *b, const struct window *w)
 {
 	pattern_fill(b->slice.at, LENGTH, 1);
 	demand_written(b, AT, w->rkey, AT - IOVA, PART);
 	CHECK(pattern_matches(b->slice.at, AT - IOVA, 1), "bytes before the window");
+	demand_dead(b, AT - 1, w->rkey);
+	demand_dead(b, AT + PART - 7, w->rkey);
 	CHECK_WC(read_from(b, AT, w->rkey, 8), IBV_WC_REM_ACCESS_ERR);
 	loopback_reconnect(&b->l);
 }
@@ -272,6 +274,7 @@ static void zero_based(void)
 	peerbar_write64(b.slice.at + at + 16, 40);
 	CHECK_WC(rdma_fetch_add(&b.l.peer, &b.l.mem, 16, w.rkey, 2), 0);
 	CHECK(peerbar_read64(b.slice.at + at + 16) == 42, "fetch-and-add");
+	CHECK_WC(write_to(&b, KIB(32) - 7, w.rkey, 8), IBV_WC_REM_ACCESS_ERR);
 	window_close(&w);
 	bench_close(&b);
 }
