@@ -117,7 +117,7 @@ static void decode_in_d3(void)
 	sleeper_close(&f, &slice);
 }
 
-/* vfio's own low power state, and a buffer that is exported in it. */
+/* vfio's own low power state, a reset, and a buffer that is exported in it. */
 static void low_power(void)
 {
 	struct peerbar_buffer *early;
@@ -129,6 +129,8 @@ static void low_power(void)
 	sleeper_open(&f, &slice);
 	device = peerbar_device_fd(f.mem);
 	CHECK_OK(raw_set_low_power(device, 1));
+	demand_asleep(&slice);
+	CHECK_OK(peerbar_device_reset(f.mem));
 	demand_asleep(&slice);
 	early = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, NC);
 	CHECK_RET(try_mmap(peerbar_buffer_fd(early), LENGTH, PROT_READ, MAP_SHARED, 0, NULL),
