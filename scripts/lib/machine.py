@@ -107,6 +107,8 @@ def command(plan, ctl_fd, log_fd, wire_fd):
         *("-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"),
         *("-device", "virtio-9p-pci,fsdev=root,mount_tag=root"),
     ]
+    if plan.icount:
+        args += ["-icount", "shift=0"]
     if plan.share:
         args += [
             *("-fsdev", "local,id=share,path=%s,security_model=none,multidevs=remap" % plan.share.replace(",", ",,")),

@@ -80,6 +80,8 @@ def parse(argv):
     parser.add_argument("--expect-log", action="append", default=[], metavar="REGEX", help="tolerate this in the kernel log")
     parser.add_argument("--log", metavar="FILE", help="keep the kernel log here (FILE.1 for the second host)")
     parser.add_argument("--append", default="", metavar="ARGS", help="more words for the kernel command line")
+    parser.add_argument("--icount", action="store_true", help="one processor, emulated, whose clock counts instructions: "
+                        "one takes a nanosecond, however busy this machine is")
     parser.add_argument("--no-kvm", dest="allow_kvm", action="store_false", help="use TCG even where KVM works")
     if "--" in argv:
         cut = argv.index("--")
@@ -93,7 +95,9 @@ def parse(argv):
     if plan.action == "shell":
         plan.hosts = 1
         plan.command = command or [os.environ.get("SHELL", "/bin/bash"), "-i"]
-    if plan.cpus is None:
+    if plan.icount:
+        plan.allow_kvm, plan.cpus = False, 1
+    elif plan.cpus is None:
         # virtual processors that wait for a real one make every interrupt between them slow
         plan.cpus = max(1, min(2, len(os.sched_getaffinity(0)) // plan.hosts))
     if plan.cpus < 1 or (plan.timeout is not None and plan.timeout <= 0):
