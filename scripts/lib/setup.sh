@@ -25,7 +25,7 @@ setup_demo_packages() {
 
 setup_test_packages() {
 	ensure_packages "${PACKAGES_VM[@]}" "${PACKAGES_KERNEL[@]}" "${PACKAGES_PROVIDER[@]}" "${PACKAGES_USERSPACE[@]}" \
-		"${PACKAGES_TEST[@]}" "${PACKAGES_SELFTESTS[@]}"
+		"${PACKAGES_TEST[@]}" "${PACKAGES_SELFTESTS[@]}" "${PACKAGES_BENCH[@]}"
 }
 
 # Build user space with meson and print nothing unless it fails. Sets BUILD_DIR.
