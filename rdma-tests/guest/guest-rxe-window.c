@@ -4,10 +4,15 @@
  * may. Registering cannot ask for windows to be bound to a dma-buf region: ib
  * core accepts the flag when a region is reregistered only.
  */
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <peerbar/mmio.h>
 
+#include "clock.h"
 #include "leak.h"
 #include "loopback.h"
 #include "work.h"
@@ -20,6 +25,10 @@
 /* Where the window is, and how long, when it is not all of the region. */
 #define AT   (IOVA + 4001)
 #define PART 9003
+/* Half of the time that rxe waits for somebody who still refers to an object. */
+#define END_MS 25000
+/* Of the race: how many are bound to one queue pair. */
+#define WINDOWS 8
 
 struct bench {
 	struct fixture f;
@@ -371,6 +380,29 @@ static void region_not_invalidated(void)
 	bench_close(&b);
 }
 
+/* A window is to be bound before it can be taken back, and that once. */
+static void invalidated_unbound(void)
+{
+	struct ibv_wc wc;
+	struct window w;
+	int status[3];
+	struct bench b;
+
+	bench_open_bindable(&b);
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_2, &w);
+	for (int i = 0; i < 2; i++) {
+		try_to_invalidate(&b, w.rkey, status);
+		CHECK_WC(status[1], IBV_WC_REM_INV_REQ_ERR);
+		CHECK(status[2] > 0, "a local invalidate went through");
+		CHECK_WC(window_bind(&w, &b.l.owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
+		demand_written(&b, AT, w.rkey, AT - IOVA, PART);
+		work_post(&b.l.owner, invalidation(IBV_WR_LOCAL_INV, w.rkey), NULL, 0);
+		CHECK_WC(rdma_wait(&b.l.owner, &wc), 0);
+	}
+	window_close(&w);
+	bench_close(&b);
+}
+
 /* Where a region gives no such right, it is refused as for host memory. */
 static void not_bindable(void)
 {
@@ -439,33 +471,161 @@ static void revoked_read(void)
 	bench_close(&b);
 }
 
+static void reconnect_in_time(struct bench *b)
+{
+	long long begin = clock_ms();
+
+	loopback_reconnect(&b->l);
+	CHECK(clock_ms() - begin < END_MS, "destroying the queue pairs took %lld ms",
+	      clock_ms() - begin);
+}
+
+/*
+ * The queue pair that a window is bound to takes the binding along: nobody gets
+ * through the window, another queue pair can have it, the region can go.
+ */
+static void owner_destroyed(void)
+{
+	struct window w;
+	struct bench b;
+
+	bench_open_bindable(&b);
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_2, &w);
+	for (int i = 0; i < 2; i++) {
+		CHECK_WC(window_bind(&w, &b.l.owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
+		demand_written(&b, AT, w.rkey, AT - IOVA, PART);
+		reconnect_in_time(&b);
+		demand_dead(&b, AT, w.rkey);
+	}
+	CHECK_OK(-ibv_dereg_mr(b.mr));
+	b.mr = loopback_register(&b.l, b.slice.buffer, 0, LENGTH, IOVA);
+	window_close(&w);
+	bench_close(&b);
+}
+
+/* Not waited for; the peer does not wait either before it writes. */
+static void bind_and_write(struct bench *b, struct window *w)
+{
+	struct ibv_send_wr wr = {.opcode = IBV_WR_BIND_MW}, *bad;
+	const struct rdma_op op = {.opcode = IBV_WR_RDMA_WRITE,
+				   .local = (uintptr_t)b->l.mem.at,
+				   .lkey = b->l.mem.mr->lkey,
+				   .length = PART,
+				   .remote = AT,
+				   .rkey = ibv_inc_rkey(w->rkey)};
+
+	wr.bind_mw.mw = w->mw;
+	wr.bind_mw.rkey = op.rkey;
+	wr.bind_mw.bind_info = (struct ibv_mw_bind_info){
+		.mr = b->mr,
+		.addr = AT,
+		.length = PART,
+		.mw_access_flags = IBV_ACCESS_REMOTE_WRITE,
+	};
+	CHECK_OK(-ibv_post_send(b->l.owner.qp, &wr, &bad));
+	CHECK_OK(rdma_post(&b->l.peer, &op));
+}
+
+static void *close_windows(void *arg)
+{
+	struct window *windows = arg;
+
+	for (int i = 0; i < WINDOWS; i++)
+		window_close(&windows[i]);
+	return NULL;
+}
+
+/*
+ * The queue pair goes while windows are being bound to it and used; they go
+ * later, or at the same time.
+ */
+static void destroyed_at_once(void)
+{
+	unsigned long rounds = tap_rounds(100, 10000);
+	struct window windows[WINDOWS];
+	pthread_t thread;
+	long long begin;
+	struct bench b;
+
+	bench_open_bindable(&b);
+	while (rounds--) {
+		for (int i = 0; i < WINDOWS; i++) {
+			window_open(b.l.rdma.pd, IBV_MW_TYPE_2, &windows[i]);
+			bind_and_write(&b, &windows[i]);
+		}
+		begin = clock_ms();
+		if (rounds % 2)
+			CHECK_OK(-pthread_create(&thread, NULL, close_windows, windows));
+		rdma_qp_close(&b.l.owner);
+		if (rounds % 2)
+			CHECK_OK(-pthread_join(thread, NULL));
+		else
+			close_windows(windows);
+		CHECK(clock_ms() - begin < END_MS, "took %lld ms", clock_ms() - begin);
+		rdma_qp_close(&b.l.peer);
+		CHECK_OK(rdma_qp_pair_open(&b.l.rdma, &b.l.peer, &b.l.owner));
+	}
+	bench_close(&b);
+}
+
+struct end {
+	enum ibv_mw_type type;
+	bool owner_is_younger; /* than the window: the kernel destroys it first */
+	bool killed;
+};
+
 /* Ends with a window bound that is older than the region: nothing is given back. */
 static void leave_bound(void *arg)
 {
-	enum ibv_mw_type type = *(enum ibv_mw_type *)arg;
+	const struct end *end = arg;
 	struct window w;
 	struct bench b;
 
 	fixture_open(&b.f, NEEDS);
 	loopback_open(&b.l, LENGTH);
-	window_open(b.l.rdma.pd, type, &w);
+	window_open(b.l.rdma.pd, end->type, &w);
 	slice_open(&b.f, BASE, LENGTH, NC, &b.slice);
 	b.mr = loopback_register(&b.l, b.slice.buffer, 0, LENGTH, IOVA);
 	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0, BINDABLE));
+	if (end->owner_is_younger)
+		loopback_reconnect(&b.l);
 	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, IOVA, LENGTH, IBV_ACCESS_REMOTE_WRITE), 0);
 	demand_written(&b, IOVA, w.rkey, 0, LENGTH);
+	if (end->killed)
+		kill(getpid(), SIGKILL);
+}
+
+static void demand_killed(pid_t child)
+{
+	int status;
+
+	CHECK(waitpid(child, &status, 0) == child, "waitpid: %s", strerror(errno));
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %x", status);
+}
+
+static void end_process(struct end *end)
+{
+	int before = leak_dmabufs();
+	long long begin = clock_ms();
+	pid_t child = tap_fork(leave_bound, end);
+
+	if (end->killed)
+		demand_killed(child);
+	else
+		tap_join(child);
+	CHECK(leak_dmabufs_back_to(before), "buffers are left");
+	CHECK(clock_ms() - begin < END_MS, "took %lld ms", clock_ms() - begin);
 }
 
 /* A process that ends takes its windows and regions with it, buffers as well. */
 static void left_bound(void)
 {
-	int before = leak_dmabufs();
+	for (int i = 0; i < 8; i++) {
+		struct end end = {.type = i & 1 ? IBV_MW_TYPE_2 : IBV_MW_TYPE_1,
+				  .owner_is_younger = i & 2,
+				  .killed = i & 4};
 
-	for (int type = IBV_MW_TYPE_1; type <= IBV_MW_TYPE_2; type++) {
-		enum ibv_mw_type which = (enum ibv_mw_type)type;
-
-		tap_join(tap_fork(leave_bound, &which));
-		CHECK(leak_dmabufs_back_to(before), "buffers are left");
+		end_process(&end);
 	}
 }
 
@@ -481,10 +641,13 @@ static const struct tap_case cases[] = {
 	{"local_invalidate", local_invalidate},
 	{"remote_invalidate", remote_invalidate},
 	{"region_not_invalidated", region_not_invalidated},
+	{"invalidated_unbound", invalidated_unbound},
 	{"not_bindable", not_bindable},
 	{"revoked", revoked},
 	{"revoked_read", revoked_read},
-	{"left_bound", left_bound},
+	{"owner_destroyed", owner_destroyed, 120},
+	{"destroyed_at_once", destroyed_at_once, 120},
+	{"left_bound", left_bound, 240},
 };
 
 TAP_MAIN(cases)
