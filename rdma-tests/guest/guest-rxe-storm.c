@@ -257,18 +257,9 @@ static void demand_no_mark_seen(struct storm *s, unsigned long round)
 	}
 }
 
-/* rxe loses a reset that comes while it goes to the error state. */
-static void wait_for_error(struct flow *flow)
-{
-	CHECK_OK(rdma_qp_wait_for_error(&flow->requester));
-	if (!flow->slice_is_own)
-		CHECK_OK(rdma_qp_wait_for_error(&flow->responder));
-}
-
 /* The queue pair works again, and so does the other region of this process. */
 static void flow_recover(struct storm *s, struct flow *flow, unsigned long round)
 {
-	wait_for_error(flow);
 	if (round % 2)
 		CHECK_OK(rdma_qp_pair_reset(&flow->requester, &flow->responder));
 	else

@@ -322,23 +322,6 @@ static int drain(struct rdma_qp *qp)
 	return found < 0 ? -EIO : choose_psn(qp);
 }
 
-int rdma_qp_wait_for_error(struct rdma_qp *qp)
-{
-	long long deadline = clock_ms() + RDMA_WAIT_MS;
-	struct ibv_qp_init_attr init;
-	struct ibv_qp_attr attr;
-	int ret;
-
-	while (!(ret = -ibv_query_qp(qp->qp, &attr, IBV_QP_STATE, &init))) {
-		if (attr.qp_state == IBV_QPS_ERR)
-			return 0;
-		if (clock_ms() > deadline)
-			return -ETIMEDOUT;
-		sched_yield();
-	}
-	return ret;
-}
-
 static int reset(struct rdma_qp *qp)
 {
 	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_RESET};

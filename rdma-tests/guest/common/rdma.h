@@ -85,11 +85,6 @@ int rdma_qp_pair_open(struct rdma *rdma, struct rdma_qp *a, struct rdma_qp *b);
 int rdma_qp_pair_open_as(struct rdma *rdma, const struct rdma_qp_options *options,
 			 struct rdma_qp *a, struct rdma_qp *b);
 /*
- * Waits until the queue pair is in the error state: it tells of an error, by a
- * completion or to its peer, before it goes there. -ETIMEDOUT.
- */
-int rdma_qp_wait_for_error(struct rdma_qp *qp);
-/*
  * Back to work after an error, with the completion queues they have: by way of
  * the reset state, or as new queue pairs. What was in flight is forgotten.
  */
