@@ -26,9 +26,11 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define MODULES "/modules/list"
 #define ROOT "/root"
 #define PORT "/dev/vport0p1"
 #define CHUNK (64 * 1024)
@@ -162,6 +164,31 @@ static void do_mount(const char *src, const char *dst, const char *type, unsigne
 {
 	if (mount(src, dst, type, flags, opts))
 		die("mount %s on %s (%s): %m", src, dst, type);
+}
+
+static void load_module(const char *path, const char *parameters)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || syscall(SYS_finit_module, fd, parameters, 0))
+		die("load %s: %m", path);
+	close(fd);
+}
+
+/* Each line of the list has a file and its parameters. A kernel of one piece comes without. */
+static void load_modules(void)
+{
+	FILE *list = fopen(MODULES, "re");
+	char line[256], *parameters;
+
+	while (list && fgets(line, sizeof(line), list)) {
+		line[strcspn(line, "\n")] = 0;
+		parameters = line + strcspn(line, " ");
+		*parameters++ = 0;
+		load_module(line, parameters);
+	}
+	if (list)
+		fclose(list);
 }
 
 static void mount_root(void)
@@ -568,6 +595,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	load_modules();
 	mount_root();
 	open_port();
 	while (setup_frame(&keep))
