@@ -47,7 +47,7 @@ static void pending_open(struct pending *p, unsigned int needs)
 	slice_open(&p->f, BASE, LENGTH, NC, &p->slice);
 	demand_alive(p->slice.at);
 	p->timeline = open("/sys/kernel/debug/sync/sw_sync", O_RDWR | O_CLOEXEC);
-	CHECK(p->timeline >= 0, "sw_sync: %m");
+	fixture_need_config(p->timeline >= 0, "sw_sync (CONFIG_SW_SYNC)");
 	CHECK_SYS(ioctl(p->timeline, SW_SYNC_IOC_CREATE_FENCE, &create), 0);
 	import.fd = create.fence;
 	CHECK_SYS(

@@ -9,11 +9,25 @@
 
 #include "fixture.h"
 
-bool fixture_is_plain_kernel(void)
+static bool kernel_is(const char *name)
 {
 	const char *kernel = getenv("PEERBAR_KERNEL");
 
-	return kernel && !strcmp(kernel, "plain");
+	return kernel && !strcmp(kernel, name);
+}
+
+bool fixture_is_plain_kernel(void)
+{
+	return kernel_is("plain");
+}
+
+void fixture_need_config(bool have, const char *what)
+{
+	if (have)
+		return;
+	if (kernel_is("distribution"))
+		tap_skip("this kernel has no %s", what);
+	FAIL("a kernel of scripts/kernel must have %s", what);
 }
 
 const char *fixture_env(const char *name)
@@ -67,8 +81,8 @@ static void check_needs(struct fixture *f, unsigned int flags)
 		need(caps.dmabuf_revoke, "permanent revoke");
 	if (flags & NEED_MEMATTR)
 		need(caps.dmabuf_memattr, "memory attributes");
-	if ((flags & NEED_IOVA) && !caps.iova_dmabuf)
-		FAIL("iommufd cannot map dma-bufs here");
+	if (flags & NEED_IOVA)
+		fixture_need_config(caps.iova_dmabuf, "iommufd that maps dma-bufs");
 	if ((flags & NEED_RESET) && !caps.reset)
 		FAIL("the device cannot be reset");
 }

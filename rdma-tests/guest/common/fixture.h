@@ -54,6 +54,8 @@ struct slice {
 };
 
 bool fixture_is_plain_kernel(void);
+/* What the kernels that scripts/kernel configures have; Debian's own may be without. */
+void fixture_need_config(bool have, const char *what);
 const char *fixture_env(const char *name);
 
 /* flags: devices to open and what is needed; also installs the catcher. */
