@@ -28,10 +28,18 @@ KERNELS = {  # where it is not the test kernel; debug is several times slower
     "plain": ("plain",),
     "faults": ("debug",),
     "soak": ("test", "debug"),
+    "distribution": ("distribution",),
 }
-SOAK_SUITES = ("soak",)  # hours of it, and only when named
+SOAK_SUITES = ("soak",)  # hours of it
+NAMED_SUITES = {"soak": "for hours", "distribution": "Debian's own with the series as modules"}  # only when named
+# Suites that run in the same boot, before this one ends it.
+BEFORE = {"distribution": ("smoke", "memtype", "vfio", "rxe", "errors")}
 # Where the usual two are not enough: an NVMe controller can sleep, a GPU has buffers, memory may be large.
-DEVICES = {"vfio": ("memory", "register", "nvme"), "rxe": ("memory", "register", "memory:1G", "gpu")}
+DEVICES = {
+    "vfio": ("memory", "register", "nvme"),
+    "rxe": ("memory", "register", "memory:1G", "gpu"),
+    "distribution": ("memory", "register", "nvme", "memory:1G", "gpu"),
+}
 QUICK_SUITE, FAST = "smoke", "-fast"  # the same on the fast kernel, for --quick
 GUEST_SECONDS = 2400
 SLOWER = 3  # the debug kernel may take so much longer
@@ -115,7 +123,7 @@ def run_guest(kernel, suite, programs, options, results):
         cmd += ["--hosts", "2"]
     for device in DEVICES.get(suite, ()):
         cmd += ["--device", device]
-    cmd += ["--", os.path.join(os.path.dirname(programs[0]), "run-suite"), *options, suite]
+    cmd += ["--", os.path.join(os.path.dirname(programs[0]), "run-suite"), *options, *BEFORE.get(suite, ()), suite]
     tally = tap.run(name, cmd, log, seconds + 300)
     with open(log, encoding="utf-8", errors="replace") as f:
         said = [l for l in f.read().splitlines() if l.startswith(("vm: ", "    "))]
@@ -146,8 +154,10 @@ def guest_suite(name, suite, kernels, parts, quick=False):
         return tally
 
     what = "in a virtual host, %s kernel, %d programs" % (" and ".join(kernels), sum(len(p) for _, p in parts))
-    always = suite not in SOAK_SUITES
-    return Suite(name, what if always else what + ", for hours, only when named", run, kernels, quick, always)
+    always = suite not in NAMED_SUITES
+    if not always:
+        what += ", %s, only when named" % NAMED_SUITES[suite]
+    return Suite(name, what, run, kernels, quick, always)
 
 
 def guest_suites(build):
@@ -313,7 +323,7 @@ def main():
             print("%-12s %s" % (suite.name, suite.what))
         return 0
     if args.kernels:
-        print("\n".join(k for k in ("test", "debug", "plain") if any(k in s.kernels for s in suites)))
+        print("\n".join(k for k in ("test", "debug", "plain", "distribution") if any(k in s.kernels for s in suites)))
         return 0
     shutil.rmtree(args.results, ignore_errors=True)
     total = tap.Tally()

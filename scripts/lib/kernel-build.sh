@@ -58,19 +58,24 @@ kmake() {
 	make -C "$TREE" O="$OUT" -j"$(nproc)" "${ARCH_ARGS[@]}" "$@"
 }
 
-# kmake_watched WHAT LOG ARGUMENT...: make, with progress. In the background, because a signal is heard only
-# between commands and in `wait`; clean_up then ends MAKE.
-kmake_watched() {
-	local what=$1 log=$2 status=0
-	shift 2
+# watched WHAT LOG REGEX COMMAND...: run it, with progress by the lines of its log that match. In the background, because
+# a signal is heard only between commands and in `wait`; clean_up then ends the process group MAKE.
+watched() {
+	local what=$1 log=$2 regex=$3 status=0
+	shift 3
 	: >"$log"
-	make -C "$TREE" O="$OUT" -j"$(nproc)" "${ARCH_ARGS[@]}" "$@" >"$log" 2>&1 &
+	setsid "$@" >"$log" 2>&1 &
 	MAKE=$!
-	tail -n +1 -f --pid="$MAKE" "$log" | progress "$what" '^  (CC|AS|LD|AR) ' &
+	tail -n +1 -f --pid="$MAKE" "$log" | progress "$what" "$regex" &
 	wait "$MAKE" || status=$?
 	wait
 	MAKE=
 	return "$status"
+}
+
+# kmake_watched WHAT LOG ARGUMENT...: make, with progress
+kmake_watched() {
+	watched "$1" "$2" '^  (CC|AS|LD|AR) ' make -C "$TREE" O="$OUT" -j"$(nproc)" "${ARCH_ARGS[@]}" "${@:3}"
 }
 
 # The options of a fragment that the resulting .config does not have.

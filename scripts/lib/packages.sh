@@ -11,6 +11,7 @@ PACKAGES_VM=(qemu-system-x86 gcc libc6-dev python3 iproute2 util-linux ibverbs-p
 PACKAGES_TEST=(shellcheck librdmacm1 g++ man-db mandoc rdmacm-utils iputils-ping perftest ucx-utils libfabric-bin)
 PACKAGES_BENCH=(python3 python3-matplotlib binutils)
 PACKAGES_ARM64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+PACKAGES_DISTRIBUTION=(mmdebstrap)
 PACKAGES_SELFTESTS=(libcap-dev uuid-dev)
 PACKAGES_CHECK=(sparse python3-ply python3-git codespell)
 

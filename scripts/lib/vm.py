@@ -66,7 +66,7 @@ def parse(argv):
     )
     parser.add_argument("action", choices=["run", "shell"])
     parser.add_argument("--hosts", type=int, choices=[1, 2], default=1)
-    parser.add_argument("--kernel", choices=["test", "debug", "plain"], default="test")
+    parser.add_argument("--kernel", choices=["test", "debug", "plain", "distribution"], default="test")
     parser.add_argument("--image", metavar="FILE", help="boot this bzImage instead of one that scripts/kernel has built")
     parser.add_argument("--device", action="append", metavar="SPEC", help="memory[:SIZE], register, nvme[:SIZE] or gpu; "
                         "may be repeated, and replaces the default of one memory and one register device per host")
@@ -139,15 +139,19 @@ def tool(cmd):
 
 
 def prepare(plan):
+    plan.modules = None
     if plan.image is None:
-        plan.image = os.path.join(tool([plan.checkout + "/scripts/kernel", "build", plan.kernel]), "bzImage")
+        folder = tool([plan.checkout + "/scripts/kernel", "build", plan.kernel])
+        plan.image = os.path.join(folder, "bzImage")
+        if plan.kernel == "distribution":
+            plan.modules = os.path.join(folder, "modules")
     if not os.path.isfile(plan.image):
         raise Failure("no kernel image %s" % plan.image)
     plan.provider = None
     if not plan.no_provider:
         plan.provider = tool([plan.checkout + "/userspace/rdma-core/build-provider"])
     try:
-        plan.initramfs = initramfs.build(plan.cache)
+        plan.initramfs = initramfs.build(plan.cache, plan.modules)
         plan.use_kvm = accel.usable(plan)
     except (OSError, subprocess.CalledProcessError) as e:
         raise Failure("cannot prepare the guest's first program in %s: %s" % (plan.cache, e)) from e
