@@ -10,6 +10,7 @@
 
 #include <peerbar/mmio.h>
 
+#include "clock.h"
 #include "loopback.h"
 #include "work.h"
 
@@ -116,11 +117,12 @@ static enum ibv_qp_state state_of(struct rdma_qp *qp)
 /* rxe reports the error first, and its queue pair is in the error state a moment later. */
 static void demand_stopped(struct rdma_qp *qp)
 {
-	unsigned int patience_ms = 10000 * tap_slowness();
+	long long deadline = clock_ms() + 10000 * tap_slowness();
 
-	while (state_of(qp) != IBV_QPS_ERR && patience_ms--)
-		poll(NULL, 0, 1);
-	CHECK(state_of(qp) == IBV_QPS_ERR, "state %d", state_of(qp));
+	while (state_of(qp) != IBV_QPS_ERR) {
+		CHECK(clock_ms() < deadline, "state %d", state_of(qp));
+		clock_pause();
+	}
 }
 
 /* A message cannot be sent from it: the sender is told why, and stops. */
