@@ -11,12 +11,6 @@ PACKAGED=(':(glob)drivers/vfio/pci/*' drivers/vfio/vfio.h drivers/vfio/vfio_iomm
 	include/linux/vfio_pci_core.h include/uapi/linux/vfio.h
 	COPYING LICENSES/preferred/GPL-2.0 LICENSES/deprecated/Linux-OpenIB LICENSES/exceptions/Linux-syscall-note)
 
-# The release of the tree, such as 7.3.4
-tree_release() {
-	git -C "$TREE" show base:Makefile |
-		sed -n -E '/^(VERSION|PATCHLEVEL|SUBLEVEL) = [0-9]+$/s/.* //p' | paste -sd.
-}
-
 # What the package depends on
 package_key() {
 	cat "$TREE/.git/peerbar-base"

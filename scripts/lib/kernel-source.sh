@@ -167,10 +167,19 @@ need_source() {
 
 # ---- the series
 
-# The version of the tree, such as 7.3; nothing when it does not say.
+# tree_numbers NAMES: what the tree's Makefile says of these, with dots; nothing when it does not say
+tree_numbers() {
+	git -C "$TREE" show base:Makefile 2>/dev/null | sed -n -E "/^($1) = [0-9]+$/s/.* //p" | paste -sd.
+}
+
+# The version of the tree, such as 7.3
 tree_version() {
-	git -C "$TREE" show base:Makefile 2>/dev/null |
-		sed -n -E '/^(VERSION|PATCHLEVEL) = [0-9]+$/s/.* //p' | paste -sd.
+	tree_numbers 'VERSION|PATCHLEVEL'
+}
+
+# Its release, such as 7.3.4
+tree_release() {
+	tree_numbers 'VERSION|PATCHLEVEL|SUBLEVEL'
 }
 
 # Sets SERIES to the patch files, in order, and PREREQUISITES to what has to precede them in this version.
