@@ -174,6 +174,12 @@ def guest_suites(build):
 # What others wrote, and the main job.
 
 
+def run_program(path, build, seconds):
+    name = os.path.basename(path)
+    env = {**os.environ, "BUILD_DIR": build}
+    return lambda results: tap.run(name, [os.path.join(TOP, path)], os.path.join(results, name + ".log"), seconds, env=env)
+
+
 def run_external(name, program, options, results):
     cmd = [os.path.join(TOP, "rdma-tests", "external", program), *options, "--keep", results]
     return tap.run(name, cmd, os.path.join(results, name + ".log"), GUEST_SECONDS)
@@ -184,12 +190,6 @@ def run_pyverbs(build, results):
     tally = run_external("pyverbs", "pyverbs", ["--compare"], results)
     tally.add(run_external("pyverbs-dmabufs", "pyverbs", ["--dmabufs", build], results))
     return tally
-
-
-def run_apps(results):
-    """Programs of others, as the distribution ships them."""
-    cmd = [os.path.join(TOP, "rdma-tests", "external", "apps")]
-    return tap.run("apps", cmd, os.path.join(results, "apps.log"), GUEST_SECONDS)
 
 
 def run_kselftest(results):
@@ -230,18 +230,13 @@ def external_suites(build):
     what = "rdma-core's tests, with the series and without"
     yield Suite("pyverbs", what, lambda results: run_pyverbs(build, results), ("test", "plain"), quick=False)
     what = "perftest, libfabric and UCX, with the series"
-    yield Suite("apps", what, run_apps, ("test",), quick=False)
+    apps = run_program("rdma-tests/external/apps", build, GUEST_SECONDS)
+    yield Suite("apps", what, apps, ("test",), quick=False)
     what = "Linux's own tests, with the series and without"
     yield Suite("kselftest", what, run_kselftest, ("test", "plain"), quick=False)
 
 
 # What builds kernels of its own.
-
-
-def run_program(path, build, seconds):
-    name = os.path.basename(path)
-    env = {**os.environ, "BUILD_DIR": build}
-    return lambda results: tap.run(name, [os.path.join(TOP, path)], os.path.join(results, name + ".log"), seconds, env=env)
 
 
 def run_kunit(results):
