@@ -5,16 +5,24 @@
  * where there is one (scripts/vm run --device memory --device register
  * --device nvme), else the memory device.
  */
+#include <errno.h>
 #include <linux/pci_regs.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "clock.h"
 #include "fixture.h"
 #include "raw.h"
 
 #define BASE   MIB(1)
 #define LENGTH KIB(64)
 #define NEEDS  (FIXTURE_MEM | NEED_MMAP | NEED_REVOKE)
+
+#define WAIT_MS 5000
 
 /* Opens the device and a slice of it; skips when it has no way to sleep. */
 static int sleeper_open(struct fixture *f, struct slice *slice)
@@ -161,12 +169,58 @@ static void revoked_in_low_power(void)
 	sleeper_close(&f, &slice);
 }
 
+static int is_suspended(struct peerbar_device *dev)
+{
+	char path[128], status[32] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/power/runtime_status",
+		 peerbar_device_address(dev));
+	file = fopen(path, "re");
+	CHECK(file && fgets(status, sizeof(status), file), "%s: %s", path, strerror(errno));
+	fclose(file);
+	return !strcmp(status, "suspended\n");
+}
+
+static void wait_until_suspended(struct peerbar_device *dev)
+{
+	long long deadline = clock_ms() + WAIT_MS * tap_slowness();
+
+	while (!is_suspended(dev)) {
+		CHECK(clock_ms() < deadline, "the device does not fall asleep");
+		clock_pause();
+	}
+}
+
+/* The first access through the device wakes it, and the buffers with it. */
+static void woken_from_low_power(void)
+{
+	struct fixture f;
+	struct slice slice;
+	int capability = sleeper_open(&f, &slice);
+	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	eventfd_t wakeups;
+
+	CHECK(event >= 0, "eventfd: %s", strerror(errno));
+	CHECK_OK(raw_sleep_until_woken(peerbar_device_fd(f.mem), event));
+	wait_until_suspended(f.mem);
+	demand_asleep(&slice);
+	CHECK(eventfd_read(event, &wakeups) && errno == EAGAIN, "woken by a fault");
+	CHECK(raw_find_capability(peerbar_device_fd(f.mem), PCI_CAP_ID_PM) == capability,
+	      "configuration space");
+	CHECK(!eventfd_read(event, &wakeups), "no word of the wakeup: %s", strerror(errno));
+	demand_awake(&slice);
+	close(event);
+	sleeper_close(&f, &slice);
+}
+
 static const struct tap_case cases[] = {
 	{"d3", d3},
 	{"revoked_in_d3", revoked_in_d3},
 	{"decode_in_d3", decode_in_d3},
 	{"low_power", low_power},
 	{"revoked_in_low_power", revoked_in_low_power},
+	{"woken_from_low_power", woken_from_low_power},
 };
 
 TAP_MAIN(cases)

@@ -178,6 +178,15 @@ int raw_set_low_power(int device, int on)
 	return feature(device, VFIO_DEVICE_FEATURE_SET | what, NULL, 0);
 }
 
+int raw_sleep_until_woken(int device, int eventfd)
+{
+	const struct vfio_device_low_power_entry_with_wakeup payload = {.wakeup_eventfd = eventfd};
+
+	return feature(device,
+		       VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+		       &payload, sizeof(payload));
+}
+
 int raw_ioeventfd(int device, uint32_t index, uint64_t at, uint32_t value, int eventfd)
 {
 	struct vfio_device_ioeventfd request = {

@@ -44,6 +44,8 @@ int raw_find_capability(int device, uint8_t id);
 int raw_set_memory_decode(int device, int on);
 /* Puts the device to sleep until it is woken with on = 0. */
 int raw_set_low_power(int device, int on);
+/* The same until somebody asks something of it; if it had fallen asleep, the eventfd tells so. */
+int raw_sleep_until_woken(int device, int eventfd);
 /* VFIO_DEVICE_IOEVENTFD: an eventfd that writes a value; -1 takes it back. */
 int raw_ioeventfd(int device, uint32_t index, uint64_t at, uint32_t value, int eventfd);
 /* Has the eventfd written to when the kernel wants the device back. */
