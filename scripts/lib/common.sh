@@ -51,7 +51,7 @@ lock() {
 	exec {fd}>"$file"
 	if ! flock -n "$fd"; then
 		say "waiting for another run that holds the lock '$1' ..."
-		flock "$fd"
+		until flock -w 1 "$fd"; do :; done # a signal is heard only between commands
 	fi
 	LOCK_FD=$fd
 }
