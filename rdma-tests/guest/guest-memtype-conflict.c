@@ -91,20 +91,24 @@ static void no_page_shared(void)
 	fixture_close(&f);
 }
 
-/* Users who agree can share as much as they like. */
+/* Users who agree can share as much as they like; what one leaves is free. */
 static void same_type_shared(void)
 {
-	struct slice a, b;
+	struct slice a, b, freed;
 	struct fixture f;
 
 	fixture_open(&f, NEEDS);
-	for (int i = 0; i < 2; i++) {
-		slice_open(&f, BASE, LENGTH, i ? WC : NC, &a);
-		slice_open(&f, BASE + KIB(32), LENGTH, i ? WC : NC, &b);
-		demand_memtype(a.at + KIB(32), type_of(i ? WC : NC));
-		demand_memtype(b.at, type_of(i ? WC : NC));
+	for (enum peerbar_memattr memattr = NC; memattr <= WC; memattr++) {
+		slice_open(&f, BASE, LENGTH, memattr, &a);
+		slice_open(&f, BASE + KIB(32), KIB(32), memattr, &b);
+		demand_memtype(a.at + KIB(32), type_of(memattr));
+		demand_memtype(b.at, type_of(memattr));
 		slice_close(&a);
-		demand_memtype(b.at, type_of(i ? WC : NC));
+		demand_memtype(b.at, type_of(memattr));
+		slice_open(&f, BASE, KIB(32), other(memattr), &freed);
+		demand_memtype(freed.at, type_of(other(memattr)));
+		demand_memtype(b.at, type_of(memattr));
+		slice_close(&freed);
 		slice_close(&b);
 	}
 	fixture_close(&f);
@@ -209,6 +213,50 @@ static void device_mmap_beside(void)
 	munmap(at, LENGTH);
 	slice_close(&nc);
 	slice_close(&wc);
+	fixture_close(&f);
+}
+
+/* All behind the slice but some pages; those are what tells one from another. */
+static int map_rest(struct fixture *f, unsigned int pages, void **out, size_t *length)
+{
+	uint64_t region, size;
+
+	CHECK_OK(raw_region(peerbar_device_fd(f->mem), MEM_BAR, &region, &size));
+	*length = size - BASE - LENGTH - pages * KIB(4);
+	return map_device(f, size - *length, *length, out);
+}
+
+/*
+ * What lives beside a write-combining slice takes page tables of the kernel: once
+ * for the same pages, and in all for no more than eight times the BAR.
+ */
+static void kernel_mappings_limited(void)
+{
+	enum { SAME = 20, MAX = 8 };
+	size_t length[SAME + MAX];
+	void *at[SAME + MAX];
+	struct slice slice;
+	struct fixture f;
+	int count = 0;
+
+	fixture_open(&f, NEEDS);
+	slice_open(&f, BASE, LENGTH, WC, &slice);
+	for (; count < SAME; count++)
+		CHECK_OK(map_rest(&f, 0, &at[count], &length[count]));
+	for (; count < SAME + MAX - 1; count++)
+		CHECK_OK(map_rest(&f, count, &at[count], &length[count]));
+	CHECK_RET(map_rest(&f, count, &at[count], &length[count]), -EBUSY);
+	CHECK_OK(map_rest(&f, 0, &at[count], &length[count]));
+	for (; count >= 0; count--) {
+		demand_memtype(at[count], UC_MINUS);
+		CHECK_SYS(munmap(at[count], length[count]), 0);
+	}
+	for (count = 0; count < MAX; count++)
+		CHECK_OK(map_rest(&f, count, &at[count], &length[count]));
+	while (count--)
+		CHECK_SYS(munmap(at[count], length[count]), 0);
+	demand_memtype(slice.at, IS_WC);
+	slice_close(&slice);
 	fixture_close(&f);
 }
 
@@ -383,6 +431,7 @@ static const struct tap_case cases[] = {
 	{"device_mmap_first", device_mmap_first},
 	{"device_mmap_second", device_mmap_second},
 	{"device_mmap_beside", device_mmap_beside},
+	{"kernel_mappings_limited", kernel_mappings_limited},
 	{"nothing_stays_reserved", nothing_stays_reserved, 120},
 	{"partial_munmap", partial_munmap},
 	{"moved", moved},

@@ -185,6 +185,67 @@ static void advice(void)
 	bench_close(&b);
 }
 
+/* All of the BAR but some pages, beginning with this one, registered at BASE. */
+static int register_most(struct bench *b, int page, uint64_t size, struct ibv_mr **mr)
+{
+	struct peerbar_buffer *buffer;
+	int err;
+
+	buffer = fixture_export(b->f.mem, MEM_BAR, page * KIB(4), size, NC);
+	*mr = ibv_reg_dmabuf_mr(b->l.rdma.pd, BASE - page * KIB(4), LENGTH, IOVA,
+				peerbar_buffer_fd(buffer), RDMA_ACCESS_ALL);
+	err = errno;
+	peerbar_buffer_close(buffer);
+	return *mr ? 0 : -err;
+}
+
+/*
+ * The kernel maps a buffer's pages once, whichever buffer they are registered by,
+ * and in all no more than eight times the BAR: then EBUSY, until one is gone.
+ */
+static void too_much_mapped(void)
+{
+	enum { SAME = 12, MAX = 8 };
+	struct ibv_mr *mrs[SAME + MAX];
+	uint64_t region, size;
+	struct bench b;
+	int count = 0;
+
+	bench_open(&b);
+	CHECK_OK(raw_region(peerbar_device_fd(b.f.mem), MEM_BAR, &region, &size));
+	size -= MAX * KIB(4);
+	for (; count < SAME; count++)
+		CHECK_OK(register_most(&b, 0, size, &mrs[count]));
+	for (; count < SAME + MAX - 1; count++)
+		CHECK_OK(register_most(&b, 1 + count - SAME, size, &mrs[count]));
+	CHECK_RET(register_most(&b, MAX, size, &mrs[count]), -EBUSY);
+	CHECK_OK(-ibv_dereg_mr(mrs[--count]));
+	CHECK_OK(register_most(&b, MAX, size, &mrs[count++]));
+	while (count--) {
+		write_and_look(&b, mrs[count], 1);
+		CHECK_OK(-ibv_dereg_mr(mrs[count]));
+	}
+	bench_close(&b);
+}
+
+/* Fast registration is the kernel's own: its request names the region by a pointer. */
+static void fast_registration(void)
+{
+	const struct ibv_send_wr wr = {.opcode = (enum ibv_wr_opcode)0x20}; /* IB_WR_REG_MR */
+	struct ibv_mr *mr;
+	struct ibv_wc wc;
+	struct bench b;
+
+	bench_open(&b);
+	mr = loopback_register(&b.l, b.slice.buffer, 0, LENGTH, IOVA);
+	work_post(&b.l.owner, wr, NULL, 0);
+	CHECK(rdma_wait(&b.l.owner, &wc) > 0, "a pointer of ours was followed");
+	loopback_reconnect(&b.l);
+	write_and_look(&b, mr, 1);
+	CHECK_OK(-ibv_dereg_mr(mr));
+	bench_close(&b);
+}
+
 /* Rights that a dma-buf region cannot have. */
 static void bad_access(void)
 {
@@ -316,6 +377,8 @@ static const struct tap_case cases[] = {
 	{"bad_ranges", bad_ranges},
 	{"last_address", last_address},
 	{"advice", advice},
+	{"too_much_mapped", too_much_mapped},
+	{"fast_registration", fast_registration},
 	{"bad_access", bad_access},
 	{"bad_descriptors", bad_descriptors},
 	{"revoked", revoked},

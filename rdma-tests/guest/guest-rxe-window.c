@@ -380,6 +380,32 @@ static void region_not_invalidated(void)
 	bench_close(&b);
 }
 
+/* A window of type 2 can be taken back by the queue pair it is bound to alone. */
+static void invalidated_by_another(void)
+{
+	struct rdma_qp peer, owner;
+	struct ibv_wc wc;
+	struct window w;
+	int status[3];
+	struct bench b;
+
+	bench_open_bindable(&b);
+	CHECK_OK(rdma_qp_pair_open(&b.l.rdma, &peer, &owner));
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_2, &w);
+	CHECK_WC(window_bind(&w, &owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
+	try_to_invalidate(&b, w.rkey, status);
+	CHECK_WC(status[1], IBV_WC_REM_INV_REQ_ERR);
+	CHECK(status[2] > 0, "a local invalidate went through");
+	CHECK_WC(rdma_write(&peer, &b.l.mem, 0, 8, AT, w.rkey), 0);
+	work_post(&owner, invalidation(IBV_WR_LOCAL_INV, w.rkey), NULL, 0);
+	CHECK_WC(rdma_wait(&owner, &wc), 0);
+	CHECK_WC(rdma_write(&peer, &b.l.mem, 0, 8, AT, w.rkey), IBV_WC_REM_ACCESS_ERR);
+	rdma_qp_close(&peer);
+	rdma_qp_close(&owner);
+	window_close(&w);
+	bench_close(&b);
+}
+
 /* A window is to be bound before it can be taken back, and that once. */
 static void invalidated_unbound(void)
 {
@@ -641,6 +667,7 @@ static const struct tap_case cases[] = {
 	{"local_invalidate", local_invalidate},
 	{"remote_invalidate", remote_invalidate},
 	{"region_not_invalidated", region_not_invalidated},
+	{"invalidated_by_another", invalidated_by_another},
 	{"invalidated_unbound", invalidated_unbound},
 	{"not_bindable", not_bindable},
 	{"revoked", revoked},

@@ -86,7 +86,7 @@ static int map_failed(struct peerbar_buffer *buf, int err)
 	case EBUSY:
 		return pb_fail(
 			pb, err,
-			"cannot map the buffer: some of its pages are in use with another memory type");
+			"cannot map the buffer: some of its pages are in use with another memory type, or too much of its BAR is mapped");
 	case EACCES:
 		return pb_fail(pb, err, "cannot map the buffer for writing: it is read-only");
 	default:
