@@ -30,16 +30,24 @@ warnings() {
 	sed -n -E 's/:[0-9]+:[0-9]+: (warning|error):/: \1:/p' "$log" | LC_ALL=C sort
 }
 
+# What the last commit that compiled had, with its folders: mostly the next one's OLD
+WARNED='' WARNINGS=''
+
 # new_warnings OLD NEW FOLDER...: prints the warnings of the commit NEW that OLD does not have; returns 1 when there
 # are any or NEW does not compile
 new_warnings() {
-	local old=$1 new=$2 before after found
+	local old new before after found
+	old=$(git -C "$TREE" rev-parse "$1") new=$(git -C "$TREE" rev-parse "$2")
 	shift 2
 	(($#)) || return 0
-	checkout "$old"
-	before=$(warnings "$@") || before=''
+	[[ $WARNED = "$old $*" ]] || {
+		checkout "$old"
+		WARNINGS=$(warnings "$@") || WARNINGS=''
+	}
+	before=$WARNINGS
 	checkout "$new"
 	after=$(warnings "$@") || return 1
+	WARNED="$new $*" WARNINGS=$after
 	found=$(LC_ALL=C comm -13 <(printf '%s\n' "$before") <(printf '%s\n' "$after"))
 	[[ -z $found ]] || {
 		printf 'new warnings:\n%s\n' "$found"
