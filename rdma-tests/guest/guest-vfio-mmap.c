@@ -125,6 +125,41 @@ static void every_offset(void)
 	free(copy);
 }
 
+/* An address that huge pages can begin at, with nothing behind it. */
+static void *huge_place(size_t length)
+{
+	uintptr_t at = (uintptr_t)mmap(NULL, length + MIB(2), PROT_NONE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK((void *)at != MAP_FAILED, "mmap: %s", strerror(errno));
+	return (void *)((at + MIB(2) - 1) & ~(MIB(2) - 1));
+}
+
+/* A huge page would fit the mapping and the address, but not the range. */
+static void huge_page_past_the_range(void)
+{
+	const struct peerbar_range ranges[] = {{MIB(2), MIB(1)}, {MIB(8), MIB(3)}};
+	struct peerbar_buffer *buffer;
+	struct slice whole;
+	struct fixture f;
+	uint8_t *at;
+
+	fixture_open(&f, FIXTURE_MEM | NEED_MMAP);
+	slice_open(&f, 0, MIB(16), NC, &whole);
+	pattern_fill(whole.at + MIB(2), MIB(2), 1);
+	pattern_fill(whole.at + MIB(8), MIB(3), 2);
+	CHECK_OK(peerbar_buffer_export(f.mem, MEM_BAR, ranges, 2, NULL, &buffer));
+	at = mmap(huge_place(MIB(4)), MIB(4), RW, MAP_SHARED | MAP_FIXED, peerbar_buffer_fd(buffer),
+		  0);
+	CHECK(at != MAP_FAILED, "mmap: %s", strerror(errno));
+	CHECK(pattern_matches(at, MIB(1), 1), "contents of the first range");
+	CHECK(pattern_matches(at + MIB(1), MIB(3), 2), "contents of the second one");
+	munmap(at, MIB(4));
+	peerbar_buffer_close(buffer);
+	slice_close(&whole);
+	fixture_close(&f);
+}
+
 /* A mapping can move, but not grow beyond what was checked. */
 static void remap(void)
 {
@@ -428,6 +463,7 @@ static const struct tap_case cases[] = {
 	{"read_only", read_only},
 	{"past_the_end", past_the_end},
 	{"every_offset", every_offset},
+	{"huge_page_past_the_range", huge_page_past_the_range},
 	{"remap", remap},
 	{"remap_duplicating", remap_duplicating},
 	{"remap_shrink", remap_shrink},
