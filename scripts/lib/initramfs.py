@@ -31,7 +31,7 @@ def cpio_entry(ino, name, mode, data=b"", rdev=(0, 0)):
     return out + b"\0" * (-len(out) % 4)
 
 
-def archive(init, modules):
+def archive(init, modules=()):
     entries = [
         cpio_entry(1, "dev", 0o040755),
         cpio_entry(2, "dev/console", 0o020600, rdev=(5, 1)),
