@@ -640,8 +640,8 @@ struct peerbar_map_options {
  * read-only and options->read_only is not set; -ENODEV it has been revoked or
  * its device is gone; -EBUSY some of its pages are in use with another memory
  * type, by this process or another, or more than vfio-pci reserves at a time is
- * mapped of its BAR (eight times its size); -EOPNOTSUPP its exporter cannot be mapped by
- * the CPU; -EINTR a signal handler ran meanwhile: try again.
+ * mapped of its BAR (eight times its size); -EOPNOTSUPP its exporter cannot be
+ * mapped by the CPU; -EINTR a signal handler ran meanwhile: try again.
  */
 int peerbar_map(struct peerbar_buffer *buf, uint64_t offset, size_t length,
 		const struct peerbar_map_options *options, struct peerbar_mapping **out);
