@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-#include <fcntl.h>
-#include <linux/dma-heap.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "target.h"
@@ -22,19 +19,12 @@ void target_open_bar(struct target *t, struct fixture *f, struct loopback *l, ui
 
 void target_open_heap(struct target *t, struct loopback *l, size_t length)
 {
-	struct dma_heap_allocation_data request = {
-		.len = length,
-		.fd_flags = O_RDWR | O_CLOEXEC,
-	};
-	int heap = open("/dev/dma_heap/system", O_RDWR | O_CLOEXEC);
+	int fd = fixture_heap_buffer(length);
 
 	memset(t, 0, sizeof(*t));
-	CHECK(heap >= 0, "/dev/dma_heap/system: %s", strerror(errno));
-	CHECK_SYS(ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &request), 0);
-	close(heap);
-	t->mr = ibv_reg_dmabuf_mr(l->rdma.pd, 0, length, IOVA, (int)request.fd, RDMA_ACCESS_ALL);
+	t->mr = ibv_reg_dmabuf_mr(l->rdma.pd, 0, length, IOVA, fd, RDMA_ACCESS_ALL);
 	CHECK(t->mr, "ibv_reg_dmabuf_mr of a heap's buffer: %s", strerror(errno));
-	close((int)request.fd);
+	close(fd);
 	t->at = IOVA;
 }
 

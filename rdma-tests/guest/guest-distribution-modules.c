@@ -6,10 +6,8 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/dma-heap.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -121,18 +119,6 @@ static void buffer_keeps_exporter(void)
 	fixture_close(&f);
 }
 
-/* 64 KiB of the system heap. */
-static int heap_buffer(void)
-{
-	struct dma_heap_allocation_data request = {.len = LENGTH, .fd_flags = O_RDWR | O_CLOEXEC};
-	int heap = open("/dev/dma_heap/system", O_RDWR | O_CLOEXEC);
-
-	CHECK(heap >= 0, "/dev/dma_heap/system: %s", strerror(errno));
-	CHECK_SYS(ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &request), 0);
-	close(heap);
-	return (int)request.fd;
-}
-
 /* What vfio-pci-core offers to rxe it asks for, and lives without: other exporters' buffers do. */
 static void rxe_without_vfio(void)
 {
@@ -143,7 +129,7 @@ static void rxe_without_vfio(void)
 
 	CHECK(!is_loaded("vfio_pci_core"), "vfio_pci_core is still loaded");
 	loopback_open(&l, LENGTH);
-	fd = heap_buffer();
+	fd = fixture_heap_buffer(LENGTH);
 	at = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	CHECK(at != MAP_FAILED, "mmap: %s", strerror(errno));
 	mr = ibv_reg_dmabuf_mr(l.rdma.pd, 0, LENGTH, IOVA, fd, RDMA_ACCESS_ALL);

@@ -219,11 +219,8 @@ static void device_mmap_beside(void)
 /* All behind the slice but some pages; those are what tells one from another. */
 static int map_rest(struct fixture *f, unsigned int pages, void **out, size_t *length)
 {
-	uint64_t region, size;
-
-	CHECK_OK(raw_region(peerbar_device_fd(f->mem), MEM_BAR, &region, &size));
-	*length = size - BASE - LENGTH - pages * KIB(4);
-	return map_device(f, size - *length, *length, out);
+	*length = f->mem_length - BASE - LENGTH - pages * KIB(4);
+	return map_device(f, f->mem_length - *length, *length, out);
 }
 
 /*

@@ -5,7 +5,6 @@
  * exporter does not let the kernel's CPU have it.
  */
 #include <fcntl.h>
-#include <linux/dma-heap.h>
 #include <linux/udmabuf.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,20 +46,6 @@ static int make_udmabuf(unsigned int flags)
 	close(memory);
 	close(control);
 	return fd;
-}
-
-static int make_heap_buffer(void)
-{
-	struct dma_heap_allocation_data request = {
-		.len = LENGTH,
-		.fd_flags = O_RDWR | O_CLOEXEC,
-	};
-	int heap = open("/dev/dma_heap/system", O_RDWR | O_CLOEXEC);
-
-	CHECK(heap >= 0, "/dev/dma_heap/system: %s", strerror(errno));
-	CHECK_SYS(ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &request), 0);
-	close(heap);
-	return (int)request.fd;
 }
 
 /* The part of the graphics interface that is needed, from <drm/drm.h>. */
@@ -260,7 +245,7 @@ static void system_heap(void)
 	struct bench b;
 
 	loopback_open(&b.l, LENGTH);
-	try_all(&b, make_heap_buffer());
+	try_all(&b, fixture_heap_buffer(LENGTH));
 }
 
 static void vgem(void)
@@ -295,7 +280,7 @@ static void heap_to_bar(void)
 
 	fixture_open(&f, FIXTURE_MEM | NEED_SERIES);
 	loopback_open(&b.l, LENGTH);
-	bench_open(&b, make_heap_buffer());
+	bench_open(&b, fixture_heap_buffer(LENGTH));
 	slice_open(&f, MIB(1), LENGTH, WC, &slice);
 	bar = loopback_register(&b.l, slice.buffer, 0, LENGTH, IOVA);
 	pattern_fill(b.at, LENGTH, 3);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
+#include <fcntl.h>
+#include <linux/dma-heap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -140,6 +143,20 @@ static void slice_map(struct slice *slice)
 	slice->length = peerbar_buffer_length(slice->buffer);
 	CHECK_OK(peerbar_map(slice->buffer, 0, slice->length, NULL, &slice->mapping));
 	slice->at = peerbar_mapping_addr(slice->mapping);
+}
+
+int fixture_heap_buffer(size_t length)
+{
+	struct dma_heap_allocation_data request = {
+		.len = length,
+		.fd_flags = O_RDWR | O_CLOEXEC,
+	};
+	int heap = open("/dev/dma_heap/system", O_RDWR | O_CLOEXEC);
+
+	CHECK(heap >= 0, "/dev/dma_heap/system: %s", strerror(errno));
+	CHECK_SYS(ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &request), 0);
+	close(heap);
+	return (int)request.fd;
 }
 
 void slice_open(struct fixture *f, uint64_t offset, uint64_t length, enum peerbar_memattr memattr,

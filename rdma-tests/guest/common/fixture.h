@@ -64,6 +64,8 @@ void fixture_close(struct fixture *f);
 
 struct peerbar_buffer *fixture_export(struct peerbar_device *dev, unsigned int bar, uint64_t offset,
 				      uint64_t length, enum peerbar_memattr memattr);
+/* The descriptor of a buffer of the system heap. */
+int fixture_heap_buffer(size_t length);
 /* Exports a range of the memory BAR and maps it. */
 void slice_open(struct fixture *f, uint64_t offset, uint64_t length, enum peerbar_memattr memattr,
 		struct slice *slice);
