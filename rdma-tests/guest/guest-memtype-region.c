@@ -104,12 +104,7 @@ static void region_first(void)
 
 static void await_value(volatile uint8_t *at, uint32_t wanted)
 {
-	long long deadline = clock_ms() + 5000;
-
-	while (peerbar_read32(at) != wanted) {
-		CHECK(clock_ms() < deadline, "the write never came");
-		clock_pause();
-	}
+	AWAIT(peerbar_read32(at) == wanted, 5000, "the write never came");
 }
 
 static void eventfd_at(struct fixture *f, uint64_t offset, volatile uint8_t *at, uint32_t value)

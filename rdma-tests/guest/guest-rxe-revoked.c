@@ -117,12 +117,7 @@ static enum ibv_qp_state state_of(struct rdma_qp *qp)
 /* rxe reports the error first, and its queue pair is in the error state a moment later. */
 static void demand_stopped(struct rdma_qp *qp)
 {
-	long long deadline = clock_ms() + 10000 * tap_slowness();
-
-	while (state_of(qp) != IBV_QPS_ERR) {
-		CHECK(clock_ms() < deadline, "state %d", state_of(qp));
-		clock_pause();
-	}
+	AWAIT(state_of(qp) == IBV_QPS_ERR, 10000 * tap_slowness(), "state %d", state_of(qp));
 }
 
 /* A message cannot be sent from it: the sender is told why, and stops. */

@@ -59,12 +59,7 @@ static bool link_exists(void)
 
 static void wait_for_no_link(void)
 {
-	long long deadline = clock_ms() + SETTLE_MS * tap_slowness();
-
-	while (link_exists()) {
-		CHECK(clock_ms() < deadline, LINK " does not go away");
-		clock_pause();
-	}
+	AWAIT(!link_exists(), SETTLE_MS * tap_slowness(), LINK " does not go away");
 }
 
 static struct stream *stream_on(const char *device, struct peerbar_buffer *buffer)

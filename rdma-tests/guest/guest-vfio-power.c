@@ -169,7 +169,7 @@ static void revoked_in_low_power(void)
 	sleeper_close(&f, &slice);
 }
 
-static int is_suspended(struct peerbar_device *dev)
+static bool is_suspended(struct peerbar_device *dev)
 {
 	char path[128], status[32] = "";
 	FILE *file;
@@ -180,16 +180,6 @@ static int is_suspended(struct peerbar_device *dev)
 	CHECK(file && fgets(status, sizeof(status), file), "%s: %s", path, strerror(errno));
 	fclose(file);
 	return !strcmp(status, "suspended\n");
-}
-
-static void wait_until_suspended(struct peerbar_device *dev)
-{
-	long long deadline = clock_ms() + WAIT_MS * tap_slowness();
-
-	while (!is_suspended(dev)) {
-		CHECK(clock_ms() < deadline, "the device does not fall asleep");
-		clock_pause();
-	}
 }
 
 /* The first access through the device wakes it, and the buffers with it. */
@@ -203,7 +193,7 @@ static void woken_from_low_power(void)
 
 	CHECK(event >= 0, "eventfd: %s", strerror(errno));
 	CHECK_OK(raw_sleep_until_woken(peerbar_device_fd(f.mem), event));
-	wait_until_suspended(f.mem);
+	AWAIT(is_suspended(f.mem), WAIT_MS * tap_slowness(), "the device does not fall asleep");
 	demand_asleep(&slice);
 	CHECK(eventfd_read(event, &wakeups) && errno == EAGAIN, "woken by a fault");
 	CHECK(raw_find_capability(peerbar_device_fd(f.mem), PCI_CAP_ID_PM) == capability,

@@ -114,14 +114,10 @@ static void request_end(struct request *request)
 
 static void wait_for_device(const char *address)
 {
-	long long deadline = clock_ms() + WAIT_MS * tap_slowness();
 	char path[128];
 
 	snprintf(path, sizeof(path), DEVICES "%s", address);
-	while (access(path, F_OK)) {
-		CHECK(clock_ms() < deadline, "%s does not come back", address);
-		clock_pause();
-	}
+	AWAIT(!access(path, F_OK), WAIT_MS * tap_slowness(), "%s does not come back", address);
 }
 
 /* What was removed is found again, and given to vfio-pci. */

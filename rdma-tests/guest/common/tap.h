@@ -66,6 +66,16 @@ void tap_leak_baseline(void);
 			FAIL(__VA_ARGS__); \
 	} while (0)
 
+/* What comes true by itself, within so many milliseconds. Needs clock.h. */
+#define AWAIT(condition, ms, ...)                                   \
+	do {                                                        \
+		long long deadline_ = clock_ms() + (ms);            \
+		while (!(condition)) {                              \
+			CHECK(clock_ms() < deadline_, __VA_ARGS__); \
+			clock_pause();                              \
+		}                                                   \
+	} while (0)
+
 /* For what returns 0 or a negative errno. */
 #define CHECK_OK(expression) CHECK_RET(expression, 0)
 #define CHECK_RET(expression, wanted) \
