@@ -9,15 +9,11 @@
 
 #include <peerbar/mmio.h>
 
-#include "loopback.h"
+#include "held.h"
 
-#define GIGABYTE  (1ULL << 30)
-#define AREA	  KIB(64)
-#define IOVA	  0x7000000000ULL
-#define NEEDS	  (FIXTURE_MEM | NEED_SERIES)
-#define REGIONS	  64
-#define HOST_AREA MIB(64)
-#define HOST_MRS  (GIGABYTE / HOST_AREA)
+#define AREA  KIB(64)
+#define IOVA  0x7000000000ULL
+#define NEEDS (FIXTURE_MEM | NEED_SERIES)
 
 /* The first memory device that is large enough. */
 static void open_large(struct fixture *f)
@@ -28,7 +24,7 @@ static void open_large(struct fixture *f)
 	while ((device = strsep(&rest, " "))) {
 		setenv("PEERBAR_MEMDEV", device, 1);
 		fixture_open(f, NEEDS);
-		if (f->mem_length >= GIGABYTE) {
+		if (f->mem_length >= HELD_GIGABYTE) {
 			free(devices);
 			return;
 		}
@@ -82,64 +78,6 @@ static void every_end(void)
 	fixture_close(&f);
 }
 
-/* In bytes; what the kernel has counted on each processor is added up first. */
-static int64_t memory_available(void)
-{
-	FILE *refresh = fopen("/proc/sys/vm/stat_refresh", "we");
-	FILE *info = fopen("/proc/meminfo", "re");
-	long long available = -1;
-	char line[128];
-
-	CHECK(refresh && fputs("1\n", refresh) >= 0, "stat_refresh: %s", strerror(errno));
-	fclose(refresh);
-	CHECK(info, "/proc/meminfo: %s", strerror(errno));
-	while (available < 0 && fgets(line, sizeof(line), info))
-		sscanf(line, "MemAvailable: %lld kB", &available);
-	fclose(info);
-	CHECK(available >= 0, "no MemAvailable in /proc/meminfo");
-	return available << 10;
-}
-
-/* What regions over a gigabyte of host memory hold, beyond that memory. */
-static int64_t held_for_host_memory(struct loopback *l)
-{
-	struct ibv_mr *mrs[HOST_MRS];
-	struct rdma_mem mem;
-	int64_t before;
-
-	CHECK_OK(rdma_mem_open(&l->rdma, HOST_AREA, &mem));
-	before = memory_available();
-	for (size_t i = 0; i < HOST_MRS; i++) {
-		mrs[i] = ibv_reg_mr(l->rdma.pd, mem.at, HOST_AREA, RDMA_ACCESS_ALL);
-		CHECK(mrs[i], "ibv_reg_mr: %s", strerror(errno));
-	}
-	before -= memory_available();
-	for (size_t i = 0; i < HOST_MRS; i++)
-		CHECK_OK(-ibv_dereg_mr(mrs[i]));
-	rdma_mem_close(&mem);
-	return before;
-}
-
-/* The same for a buffer of a gigabyte of the BAR, from many of them. */
-static int64_t held_for_device_memory(struct fixture *f, struct loopback *l)
-{
-	struct peerbar_buffer *buffers[REGIONS];
-	struct ibv_mr *mrs[REGIONS];
-	int64_t before;
-
-	for (int i = 0; i < REGIONS; i++)
-		buffers[i] = fixture_export(f->mem, MEM_BAR, 0, GIGABYTE, NC);
-	before = memory_available();
-	for (int i = 0; i < REGIONS; i++)
-		mrs[i] = loopback_register(l, buffers[i], 0, GIGABYTE, IOVA);
-	before -= memory_available();
-	for (int i = 0; i < REGIONS; i++) {
-		CHECK_OK(-ibv_dereg_mr(mrs[i]));
-		peerbar_buffer_close(buffers[i]);
-	}
-	return before / REGIONS;
-}
-
 /*
  * A hundredth of what a region over as much host memory holds, and that is not
  * much. KASAN shadows whatever is mapped: with it there is nothing to be seen.
@@ -153,11 +91,11 @@ static void memory_held(void)
 	if (tap_slowness() > 1)
 		tap_skip("this kernel keeps a shadow of what is mapped");
 	open_large(&f);
-	loopback_open(&l, AREA);
-	host = held_for_host_memory(&l);
-	device = held_for_device_memory(&f, &l);
-	tap_diag("held for a gigabyte: %lld KiB of host memory, %lld KiB of device memory",
-		 (long long)host >> 10, (long long)device >> 10);
+	loopback_open(&l, HELD_HOST_AREA);
+	host = held_for_host(&l, held_pages);
+	device = held_for_bar(&l, &f, held_pages);
+	tap_diag("held for a gigabyte: %lld bytes of host memory, %lld bytes of device memory",
+		 (long long)host, (long long)device);
 	CHECK(host >= (int64_t)MIB(2), "measured nothing: a table of pages is larger than that");
 	CHECK(device * 100 <= host, "more than a hundredth");
 	loopback_close(&l);
