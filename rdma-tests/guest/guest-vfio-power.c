@@ -22,7 +22,7 @@
 #define LENGTH KIB(64)
 #define NEEDS  (FIXTURE_MEM | NEED_MMAP | NEED_REVOKE)
 
-#define WAIT_MS 5000
+#define WAIT_MS 30000
 
 /* Opens the device and a slice of it; skips when it has no way to sleep. */
 static int sleeper_open(struct fixture *f, struct slice *slice)

@@ -10,7 +10,7 @@
 
 #define BUFINFO "/sys/kernel/debug/dma_buf/bufinfo"
 /* A dma-buf is freed by deferred work after its last reference went away. */
-#define SETTLE_MS 5000
+#define SETTLE_MS 30000
 
 static int count_descriptors(void)
 {
