@@ -322,6 +322,46 @@ static void holds_its_memory_type(void)
 	bench_close(&b);
 }
 
+/* A slice whose mapping claims all of its pages for write-combining. */
+static struct peerbar_mapping *claim_wc(struct bench *b, uint64_t offset, size_t length,
+					struct peerbar_buffer **wc)
+{
+	struct peerbar_mapping *map;
+
+	*wc = fixture_export(b->f.mem, MEM_BAR, offset, length, WC);
+	CHECK_OK(peerbar_map(*wc, 0, length, NULL, &map));
+	return map;
+}
+
+/*
+ * Nobody's write-combining mapping of some pages decides about the others: they
+ * may be registers. Where all pages are in use so, by however many, there is
+ * nothing to decide.
+ */
+static void follows_for_all_pages(void)
+{
+	struct peerbar_mapping *first_map, *second_map, *map;
+	struct peerbar_buffer *nc, *first, *second;
+	struct bench b;
+
+	bench_open(&b);
+	nc = fixture_export(b.f.mem, MEM_BAR, MIB(4), LENGTH, NC);
+	second_map = claim_wc(&b, MIB(4) + LENGTH / 2, LENGTH / 2, &second);
+	CHECK_RET(try_register(&b, peerbar_buffer_fd(nc), 0, LENGTH, 0, RDMA_ACCESS_ALL), -EBUSY);
+	first_map = claim_wc(&b, MIB(4), LENGTH / 2, &first);
+	CHECK_RET(try_register(&b, peerbar_buffer_fd(nc), 0, LENGTH, 0, RDMA_ACCESS_ALL), 0);
+	peerbar_unmap(second_map);
+	CHECK_RET(try_register(&b, peerbar_buffer_fd(nc), 0, LENGTH, 0, RDMA_ACCESS_ALL), -EBUSY);
+	peerbar_unmap(first_map);
+	CHECK_OK(peerbar_map(nc, 0, LENGTH, NULL, &map));
+	demand_memtype(peerbar_mapping_addr(map), PEERBAR_MEMTYPE_UC_MINUS);
+	peerbar_unmap(map);
+	peerbar_buffer_close(first);
+	peerbar_buffer_close(second);
+	peerbar_buffer_close(nc);
+	bench_close(&b);
+}
+
 /* The NIC does not care for the type: it follows who mapped the pages first. */
 static void follows_a_mapping(void)
 {
@@ -383,6 +423,7 @@ static const struct tap_case cases[] = {
 	{"revoked", revoked},
 	{"holds_its_memory_type", holds_its_memory_type},
 	{"follows_a_mapping", follows_a_mapping},
+	{"follows_for_all_pages", follows_for_all_pages},
 	{"many_times", many_times},
 };
 

@@ -21,6 +21,8 @@
 #include "stream.h"
 
 #define BASE	  MIB(1)
+#define AREA	  KIB(4)
+#define IOVA	  0x100000ULL
 #define NEEDS	  (FIXTURE_MEM | NEED_SERIES)
 #define ROUNDS	  4
 #define RACES	  200
@@ -241,6 +243,63 @@ static void device_closed(void)
 	}
 }
 
+static bool is_stopped(const struct rdma_qp *qp)
+{
+	struct ibv_qp_init_attr init;
+	struct ibv_qp_attr attr;
+
+	CHECK_OK(-ibv_query_qp(qp->qp, &attr, IBV_QP_STATE, &init));
+	return attr.qp_state == IBV_QPS_ERR;
+}
+
+static bool has_completed(struct rdma_qp *qp)
+{
+	struct ibv_wc wc;
+
+	return ibv_poll_cq(qp->cq, 1, &wc) == 1;
+}
+
+/* Messages whose completions nobody collects, until there is no room for another. */
+static void overflow(struct loopback *l, const struct ibv_mr *mr)
+{
+	const struct rdma_op op = {.opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
+				   .local = (uintptr_t)l->mem.at,
+				   .lkey = l->mem.mr->lkey,
+				   .length = 8,
+				   .remote = IOVA,
+				   .rkey = mr->rkey};
+
+	for (int left = l->owner.cq->cqe; left >= 0 && !is_stopped(&l->owner); left--) {
+		CHECK_OK(rdma_post_receive(&l->owner, 0, 0, 0));
+		CHECK_OK(rdma_post(&l->peer, &op));
+		AWAIT(has_completed(&l->peer) || is_stopped(&l->owner), SETTLE_MS,
+		      "neither written nor stopped");
+	}
+	CHECK(is_stopped(&l->owner), "the completion queue does not overflow");
+}
+
+/* What ends for want of a completion gives the region back, too. */
+static void completions_overflow(void)
+{
+	struct peerbar_buffer *buffer;
+	struct loopback l;
+	struct fixture f;
+	long long begin;
+	struct ibv_mr *mr;
+
+	open_fixture(&f);
+	loopback_open(&l, AREA);
+	buffer = fixture_export(f.mem, MEM_BAR, BASE, AREA, NC);
+	mr = loopback_register(&l, buffer, 0, AREA, IOVA);
+	overflow(&l, mr);
+	begin = clock_ms();
+	CHECK_OK(-ibv_dereg_mr(mr));
+	CHECK(clock_ms() - begin < LOOPBACK_END_MS, "took %lld ms", clock_ms() - begin);
+	peerbar_buffer_close(buffer);
+	loopback_close(&l);
+	fixture_close(&f);
+}
+
 struct race {
 	pthread_barrier_t start;
 	struct ibv_mr *mr;
@@ -334,9 +393,13 @@ static void dereg_and_revoke(void)
 }
 
 static const struct tap_case cases[] = {
-	{"link_deleted", link_deleted, 120},	 {"netdev_deleted", netdev_deleted, 120},
-	{"namespace_ends", namespace_ends, 120}, {"process_killed", process_killed, 120},
-	{"device_closed", device_closed},	 {"dereg_and_revoke", dereg_and_revoke, 120},
+	{"link_deleted", link_deleted, 120},
+	{"netdev_deleted", netdev_deleted, 120},
+	{"namespace_ends", namespace_ends, 120},
+	{"process_killed", process_killed, 120},
+	{"device_closed", device_closed},
+	{"dereg_and_revoke", dereg_and_revoke, 120},
+	{"completions_overflow", completions_overflow, 120},
 };
 
 TAP_MAIN(cases)

@@ -25,8 +25,6 @@
 /* Where the window is, and how long, when it is not all of the region. */
 #define AT   (IOVA + 4001)
 #define PART 9003
-/* Half of the time that rxe waits for somebody who still refers to an object. */
-#define END_MS 25000
 /* Of the race: how many are bound to one queue pair. */
 #define WINDOWS 8
 
@@ -234,9 +232,76 @@ static void bounds(void)
 	CHECK(window_bind(&w, &b.l.owner, b.mr, IOVA - 1, 8, IBV_ACCESS_REMOTE_WRITE) > 0,
 	      "bound before the start");
 	loopback_reconnect(&b.l);
+	CHECK(window_bind(&w, &b.l.owner, b.mr, IOVA + 8, -8ULL, IBV_ACCESS_REMOTE_WRITE) > 0,
+	      "bound around the address space");
+	loopback_reconnect(&b.l);
 	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, IOVA, LENGTH, IBV_ACCESS_REMOTE_WRITE), 0);
 	demand_dead(&b, IOVA - 1, w.rkey);
 	demand_dead(&b, IOVA + LENGTH - 7, w.rkey);
+	window_close(&w);
+	bench_close(&b);
+}
+
+/* The same of a window with addresses of its own. */
+static void zero_based_bounds(void)
+{
+	static const uint64_t outside[][2] = {
+		{IOVA - 1, 8}, {IOVA + 1, LENGTH}, {IOVA + 8, -8ULL}, {IOVA + LENGTH, 1}};
+	const unsigned int access = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_ZERO_BASED;
+	struct window w;
+	struct bench b;
+
+	bench_open_bindable(&b);
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_2, &w);
+	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
+		CHECK(window_bind(&w, &b.l.owner, b.mr, outside[i][0], outside[i][1], access) > 0,
+		      "%zu: bound outside of the region", i);
+		loopback_reconnect(&b.l);
+	}
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, IOVA + LENGTH - 8, 8, access), 0);
+	demand_written(&b, 0, w.rkey, LENGTH - 8, 8);
+	window_close(&w);
+	bench_close(&b);
+}
+
+/* A region whose last byte has the last address there is. */
+static void last_address(void)
+{
+	const uint64_t iova = -(uint64_t)LENGTH;
+	struct window w;
+	struct bench b;
+
+	bench_open(&b);
+	CHECK_OK(-ibv_dereg_mr(b.mr));
+	b.mr = loopback_register(&b.l, b.slice.buffer, 0, LENGTH, iova);
+	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0, BINDABLE));
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_1, &w);
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, iova, LENGTH, IBV_ACCESS_REMOTE_WRITE), 0);
+	demand_written(&b, iova + 1, w.rkey, 1, LENGTH - 1);
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, iova, PART, IBV_ACCESS_REMOTE_WRITE), 0);
+	demand_written(&b, iova + 1, w.rkey, 1, PART - 1);
+	window_close(&w);
+	bench_close(&b);
+}
+
+/* A region that has moved to another domain is out of reach for the windows of the old. */
+static void region_moved(void)
+{
+	struct ibv_pd *pd;
+	struct window w;
+	struct bench b;
+
+	bench_open_bindable(&b);
+	pd = ibv_alloc_pd(b.l.rdma.context);
+	CHECK(pd, "ibv_alloc_pd: %s", strerror(errno));
+	window_open(b.l.rdma.pd, IBV_MW_TYPE_1, &w);
+	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
+	demand_written(&b, AT, w.rkey, AT - IOVA, PART);
+	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_PD, pd, 0, 0, 0, 0));
+	demand_dead(&b, AT, w.rkey);
+	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_PD, b.l.rdma.pd, 0, 0, 0, 0));
+	demand_written(&b, AT, w.rkey, AT - IOVA, PART);
+	CHECK_OK(-ibv_dealloc_pd(pd));
 	window_close(&w);
 	bench_close(&b);
 }
@@ -502,7 +567,7 @@ static void reconnect_in_time(struct bench *b)
 	long long begin = clock_ms();
 
 	loopback_reconnect(&b->l);
-	CHECK(clock_ms() - begin < END_MS, "destroying the queue pairs took %lld ms",
+	CHECK(clock_ms() - begin < LOOPBACK_END_MS, "destroying the queue pairs took %lld ms",
 	      clock_ms() - begin);
 }
 
@@ -587,7 +652,7 @@ static void destroyed_at_once(void)
 			CHECK_OK(-pthread_join(thread, NULL));
 		else
 			close_windows(windows);
-		CHECK(clock_ms() - begin < END_MS, "took %lld ms", clock_ms() - begin);
+		CHECK(clock_ms() - begin < LOOPBACK_END_MS, "took %lld ms", clock_ms() - begin);
 		rdma_qp_close(&b.l.peer);
 		CHECK_OK(rdma_qp_pair_open(&b.l.rdma, &b.l.peer, &b.l.owner));
 	}
@@ -640,7 +705,7 @@ static void end_process(struct end *end)
 	else
 		tap_join(child);
 	CHECK(leak_dmabufs_back_to(before), "buffers are left");
-	CHECK(clock_ms() - begin < END_MS, "took %lld ms", clock_ms() - begin);
+	CHECK(clock_ms() - begin < LOOPBACK_END_MS, "took %lld ms", clock_ms() - begin);
 }
 
 /* A process that ends takes its windows and regions with it, buffers as well. */
@@ -662,6 +727,9 @@ static const struct tap_case cases[] = {
 	{"rereg_revoked", rereg_revoked},
 	{"type1", type1},
 	{"bounds", bounds},
+	{"zero_based_bounds", zero_based_bounds},
+	{"last_address", last_address},
+	{"region_moved", region_moved},
 	{"type2", type2},
 	{"zero_based", zero_based},
 	{"local_invalidate", local_invalidate},

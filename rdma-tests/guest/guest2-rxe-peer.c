@@ -13,12 +13,16 @@
 #include "control.h"
 #include "loopback.h"
 #include "servant.h"
+#include "wire.h"
+#include "work.h"
 
 #define BASE	       MIB(1)
 #define LENGTH	       MIB(1)
 #define IOVA	       0x40000000ULL
 #define NEEDS	       (FIXTURE_MEM | NEED_SERIES)
 #define TRAFFIC_ROUNDS 30
+/* Bytes: one packet, whatever the MTU. */
+#define READ 64
 
 /* To the second host, opened once for all cases. */
 static int control = -1;
@@ -200,11 +204,171 @@ static void under_traffic(void)
 	bench_close(&b);
 }
 
+/*
+ * The servant reads, successfully, what it could ask for once more later on.
+ * It is at offset at in the slice, and at remote for who has the key. Returns a checksum.
+ */
+static uint64_t read_once(struct bench *b, uint64_t at, uint64_t remote, uint32_t rkey)
+{
+	struct control_message answer;
+	uint64_t sum;
+
+	CHECK_OK(ask(SERVANT_FILL, READ, 0, 0, &answer));
+	sum = answer.value[0];
+	CHECK_WC(ask(SERVANT_WRITE, IOVA + at, b->mr->rkey, READ, &answer), 0);
+	CHECK_OK(ask(SERVANT_KEEP, 0, 0, 0, &answer));
+	CHECK_WC(ask(SERVANT_COMPARE, remote, rkey, READ, &answer), 0);
+	CHECK(answer.value[0], "read something else");
+	return sum;
+}
+
+static void repeat(unsigned int opcode, struct control_message *answer)
+{
+	CHECK_OK(ask(SERVANT_REPEAT_READ, 0, 0, 0, answer));
+	CHECK(answer->value[0] == opcode, "answered with opcode %llu",
+	      (unsigned long long)answer->value[0]);
+}
+
+/* As if the response had been lost: it comes once more. */
+static void demand_repeated(uint64_t sum)
+{
+	struct control_message answer;
+
+	repeat(WIRE_READ_RESPONSE, &answer);
+	CHECK(answer.value[2] == sum, "answered with something else");
+}
+
+static void demand_refused(void)
+{
+	struct control_message answer;
+
+	repeat(WIRE_ACKNOWLEDGE, &answer);
+	CHECK(answer.value[1] == WIRE_ACCESS_ERROR, "refused with syndrome %#llx",
+	      (unsigned long long)answer.value[1]);
+}
+
+/* A request that is repeated is answered again, whatever came in between. */
+static void repeated_read(void)
+{
+	const uint64_t nothing = servant_checksum("", 0);
+	struct control_message answer;
+	struct bench b;
+	uint64_t sum;
+
+	bench_open(&b);
+	sum = read_once(&b, 0, IOVA, b.mr->rkey);
+	demand_repeated(sum);
+	CHECK_WC(ask(SERVANT_WRITE, 0, 0, 0, &answer), 0);
+	demand_repeated(sum);
+	CHECK_OK(ask(SERVANT_KEEP, 0, 0, 0, &answer));
+	CHECK_WC(ask(SERVANT_COMPARE, IOVA, b.mr->rkey, 0, &answer), 0);
+	CHECK_WC(ask(SERVANT_WRITE, IOVA, b.mr->rkey, READ, &answer), 0);
+	demand_repeated(nothing);
+	read_once(&b, 0, IOVA, b.mr->rkey);
+	bench_close(&b);
+}
+
+/* Takes the window back and binds it to other bytes, with the key that it had. */
+static void move_window(struct bench *b, struct window *w, uint64_t at, uint64_t length)
+{
+	struct ibv_send_wr wr = {.opcode = IBV_WR_LOCAL_INV, .invalidate_rkey = w->rkey};
+	struct ibv_wc wc;
+
+	work_post(&b->qp, wr, NULL, 0);
+	CHECK_WC(rdma_wait(&b->qp, &wc), 0);
+	w->mw->rkey = w->rkey;
+	wr = (struct ibv_send_wr){.opcode = IBV_WR_BIND_MW};
+	wr.bind_mw.mw = w->mw;
+	wr.bind_mw.rkey = w->rkey;
+	wr.bind_mw.bind_info = (struct ibv_mw_bind_info){
+		.mr = b->mr,
+		.addr = at,
+		.length = length,
+		.mw_access_flags = IBV_ACCESS_REMOTE_READ,
+	};
+	work_post(&b->qp, wr, NULL, 0);
+	CHECK_WC(rdma_wait(&b->qp, &wc), 0);
+}
+
+static void make_bindable(struct bench *b)
+{
+	CHECK_OK(work_rereg(b->mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0,
+			    RDMA_ACCESS_ALL | IBV_ACCESS_MW_BIND));
+}
+
+/* The addresses in the request are the window's, not the region's. */
+static void repeated_through_window(void)
+{
+	struct window w;
+	struct bench b;
+
+	bench_open(&b);
+	make_bindable(&b);
+	window_open(b.rdma.pd, IBV_MW_TYPE_2, &w);
+	CHECK_WC(window_bind(&w, &b.qp, b.mr, IOVA + KIB(4), KIB(64),
+			     IBV_ACCESS_REMOTE_READ | IBV_ACCESS_ZERO_BASED),
+		 0);
+	demand_repeated(read_once(&b, KIB(4) + 8, 8, w.rkey));
+	window_close(&w);
+	bench_close(&b);
+}
+
+/* Through a window that has been moved only what it is at now can be read. */
+static void repeated_beside_window(void)
+{
+	struct window w;
+	struct bench b;
+	uint64_t sum;
+
+	bench_open(&b);
+	make_bindable(&b);
+	window_open(b.rdma.pd, IBV_MW_TYPE_2, &w);
+	CHECK_WC(window_bind(&w, &b.qp, b.mr, IOVA, KIB(4), IBV_ACCESS_REMOTE_READ), 0);
+	sum = read_once(&b, 8, IOVA + 8, w.rkey);
+	move_window(&b, &w, IOVA + 8, KIB(4));
+	demand_repeated(sum);
+	move_window(&b, &w, IOVA + 9, KIB(4));
+	demand_refused();
+	window_close(&w);
+	bench_close(&b);
+}
+
+/* It is not answered once the right, the region or the memory has been taken away. */
+static void repeated_in_vain(void)
+{
+	const int flags = IBV_REREG_MR_CHANGE_ACCESS;
+	struct ibv_pd *pd;
+	struct bench b;
+
+	bench_open(&b);
+	read_once(&b, 0, IOVA, b.mr->rkey);
+	CHECK_OK(work_rereg(b.mr, flags, NULL, 0, 0, 0, IBV_ACCESS_LOCAL_WRITE));
+	demand_refused();
+	CHECK_OK(work_rereg(b.mr, flags, NULL, 0, 0, 0, RDMA_ACCESS_ALL));
+	connect_peer(&b);
+	read_once(&b, 0, IOVA, b.mr->rkey);
+	pd = ibv_alloc_pd(b.rdma.context);
+	CHECK(pd, "ibv_alloc_pd: %s", strerror(errno));
+	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_PD, pd, 0, 0, 0, 0));
+	demand_refused();
+	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_PD, b.rdma.pd, 0, 0, 0, 0));
+	CHECK_OK(-ibv_dealloc_pd(pd));
+	connect_peer(&b);
+	read_once(&b, 0, IOVA, b.mr->rkey);
+	CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
+	demand_refused();
+	bench_close(&b);
+}
+
 static const struct tap_case cases[] = {
 	{"lengths", lengths},
 	{"counter", counter},
 	{"revoked", revoked},
 	{"under_traffic", under_traffic, 120},
+	{"repeated_read", repeated_read},
+	{"repeated_through_window", repeated_through_window},
+	{"repeated_beside_window", repeated_beside_window},
+	{"repeated_in_vain", repeated_in_vain},
 };
 
 static int report(int argc, char **argv)

@@ -11,6 +11,9 @@
 #include "fixture.h"
 #include "rdma.h"
 
+/* Half of the time that rxe waits for somebody who still refers to an object. */
+#define LOOPBACK_END_MS 25000
+
 struct loopback {
 	struct rdma rdma;
 	struct rdma_qp peer;  /* reads and writes */

@@ -8,6 +8,7 @@
 #include "control.h"
 #include "rdma.h"
 #include "servant.h"
+#include "wire.h"
 
 struct servant {
 	int control;
@@ -15,6 +16,7 @@ struct servant {
 	struct rdma_qp qp;
 	struct rdma_mem data;	 /* what it writes */
 	struct rdma_mem scratch; /* what it reads back */
+	struct wire *wire;	 /* its packets, once they are kept */
 };
 
 static int complain(const char *what, int ret)
@@ -95,6 +97,24 @@ static int add(struct servant *s, struct control_message *message)
 	return ret;
 }
 
+static int keep_packets(struct servant *s)
+{
+	wire_close(s->wire);
+	s->wire = wire_open();
+	return s->wire ? 0 : -errno;
+}
+
+static int repeat_read(struct servant *s, struct control_message *message)
+{
+	struct wire_packet answer = {.opcode = 0};
+	int ret = s->wire ? wire_repeat(s->wire, WIRE_READ_REQUEST, &answer) : -EINVAL;
+
+	message->value[0] = (uint64_t)answer.opcode;
+	message->value[1] = answer.syndrome;
+	message->value[2] = servant_checksum(answer.payload, answer.length);
+	return ret;
+}
+
 static int act(struct servant *s, struct control_message *message)
 {
 	switch (message->what) {
@@ -110,6 +130,10 @@ static int act(struct servant *s, struct control_message *message)
 		return add(s, message);
 	case SERVANT_SHOW:
 		return message->value[0] > s->data.length ? -EINVAL : 0;
+	case SERVANT_KEEP:
+		return keep_packets(s);
+	case SERVANT_REPEAT_READ:
+		return repeat_read(s, message);
 	case SERVANT_GOODBYE:
 		return 0;
 	default:
@@ -166,6 +190,7 @@ int servant_run(const char *own, const char *control)
 		if (ret)
 			complain("talking to the target", ret);
 	}
+	wire_close(s.wire);
 	if (s.control >= 0)
 		close(s.control);
 	rdma_qp_close(&s.qp);

@@ -23,6 +23,13 @@ enum servant_request {
 	SERVANT_ADD,
 	/* length: the answer is followed by its memory's bytes, over TCP. */
 	SERVANT_SHOW,
+	/* Keeps the packets that it sends from now on. */
+	SERVANT_KEEP,
+	/*
+	 * Sends its latest read request once more; answers with opcode, syndrome and a
+	 * checksum of the payload of what comes.
+	 */
+	SERVANT_REPEAT_READ,
 	SERVANT_GOODBYE,
 };
 
