@@ -43,13 +43,10 @@ static void second_remove(void)
 /* The address is told to the device behind the scenes: it is not there at once. */
 static void second_open(struct rdma *rdma)
 {
-	long long deadline = clock_ms() + APPEARS_MS;
 	int ret;
 
-	while ((ret = rdma_open(rdma, SECOND, ADDRESS)) == -EADDRNOTAVAIL) {
-		CHECK(clock_ms() < deadline, SECOND " has no address");
-		clock_pause();
-	}
+	AWAIT((ret = rdma_open(rdma, SECOND, ADDRESS)) != -EADDRNOTAVAIL, APPEARS_MS,
+	      SECOND " has no address");
 	CHECK(!ret, SECOND ": %s", strerror(-ret));
 }
 

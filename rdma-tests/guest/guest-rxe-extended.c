@@ -248,7 +248,6 @@ static void demand_flush_of_host_memory(struct bench *b)
  */
 static void flush_refused(void)
 {
-	const int bindable = RDMA_ACCESS_ALL | IBV_ACCESS_MW_BIND;
 	struct window w;
 	struct bench b;
 
@@ -256,7 +255,7 @@ static void flush_refused(void)
 	demand_flush_of_host_memory(&b);
 	CHECK_WC(flush(&b, IOVA, b.mr->rkey, FLUSH_LEVEL_RANGE), IBV_WC_REM_ACCESS_ERR);
 	reconnect(&b);
-	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0, bindable));
+	work_make_bindable(b.mr);
 	window_open(b.l.rdma.pd, IBV_MW_TYPE_1, &w);
 	CHECK_WC(window_bind(&w, &b.b, b.mr, IOVA, AREA,
 			     IBV_ACCESS_REMOTE_WRITE | ACCESS_FLUSH_GLOBAL),

@@ -3,7 +3,6 @@
  * A BAR of a gigabyte: one region over all of it, as good at its end as at its
  * start, and no table anywhere that grows with the number of its pages.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -105,19 +105,10 @@ static void post_send(struct bench *b, struct ibv_sge *pieces, int count)
 	work_post(&b->a, wr, pieces, count);
 }
 
-static enum ibv_qp_state state_of(struct rdma_qp *qp)
-{
-	struct ibv_qp_init_attr init;
-	struct ibv_qp_attr attr;
-
-	CHECK_OK(-ibv_query_qp(qp->qp, &attr, IBV_QP_STATE, &init));
-	return attr.qp_state;
-}
-
 /* rxe reports the error first, and its queue pair is in the error state a moment later. */
 static void demand_stopped(struct rdma_qp *qp)
 {
-	AWAIT(state_of(qp) == IBV_QPS_ERR, 10000 * tap_slowness(), "state %d", state_of(qp));
+	AWAIT(work_state(qp) == IBV_QPS_ERR, 10000 * tap_slowness(), "state %d", work_state(qp));
 }
 
 /* A message cannot be sent from it: the sender is told why, and stops. */

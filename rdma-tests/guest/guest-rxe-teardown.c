@@ -19,6 +19,7 @@
 #include "leak.h"
 #include "loopback.h"
 #include "stream.h"
+#include "work.h"
 
 #define BASE	  MIB(1)
 #define AREA	  KIB(4)
@@ -173,7 +174,7 @@ static void namespace_ends(void)
 	fixture_close(&f);
 }
 
-static void read_resources(char *text)
+static const char *read_resources(char *text)
 {
 	FILE *rdma = popen("rdma resource show " RDMA_DEVICE, "re");
 	size_t length;
@@ -182,15 +183,15 @@ static void read_resources(char *text)
 	length = fread(text, 1, TEXT - 1, rdma);
 	text[length] = '\0';
 	CHECK(!pclose(rdma) && strstr(text, " mr "), "rdma resource show: %s", text);
+	return text;
 }
 
 static void demand_resources(const char *before)
 {
-	long long deadline = clock_ms() + SETTLE_MS * tap_slowness();
 	char now[TEXT];
 
-	for (read_resources(now); strcmp(now, before); read_resources(now))
-		CHECK(clock_ms() < deadline, "was: %s, is: %s", before, now);
+	AWAIT(!strcmp(read_resources(now), before), SETTLE_MS * tap_slowness(), "was: %s, is: %s",
+	      before, now);
 }
 
 /* The process is killed; nothing of it stays with the device. */
@@ -245,11 +246,7 @@ static void device_closed(void)
 
 static bool is_stopped(const struct rdma_qp *qp)
 {
-	struct ibv_qp_init_attr init;
-	struct ibv_qp_attr attr;
-
-	CHECK_OK(-ibv_query_qp(qp->qp, &attr, IBV_QP_STATE, &init));
-	return attr.qp_state == IBV_QPS_ERR;
+	return work_state(qp) == IBV_QPS_ERR;
 }
 
 static bool has_completed(struct rdma_qp *qp)

@@ -17,11 +17,10 @@
 #include "loopback.h"
 #include "work.h"
 
-#define BASE	 MIB(1)
-#define LENGTH	 KIB(64)
-#define IOVA	 0x100000ULL
-#define NEEDS	 (FIXTURE_MEM | NEED_SERIES)
-#define BINDABLE (RDMA_ACCESS_ALL | IBV_ACCESS_MW_BIND)
+#define BASE   MIB(1)
+#define LENGTH KIB(64)
+#define IOVA   0x100000ULL
+#define NEEDS  (FIXTURE_MEM | NEED_SERIES)
 /* Where the window is, and how long, when it is not all of the region. */
 #define AT   (IOVA + 4001)
 #define PART 9003
@@ -47,7 +46,7 @@ static void bench_open(struct bench *b)
 static void bench_open_bindable(struct bench *b)
 {
 	bench_open(b);
-	CHECK_OK(work_rereg(b->mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0, BINDABLE));
+	work_make_bindable(b->mr);
 }
 
 static void bench_close(struct bench *b)
@@ -171,7 +170,7 @@ static void rereg_revoked(void)
 
 	bench_open(&b);
 	CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
-	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0, BINDABLE));
+	work_make_bindable(b.mr);
 	CHECK_WC(write_to(&b, IOVA, b.mr->rkey, 8), IBV_WC_REM_ACCESS_ERR);
 	slice_open(&b.f, BASE, LENGTH, NC, &again);
 	CHECK(pattern_matches(again.at, LENGTH, 1), "the memory changed");
@@ -274,7 +273,7 @@ static void last_address(void)
 	bench_open(&b);
 	CHECK_OK(-ibv_dereg_mr(b.mr));
 	b.mr = loopback_register(&b.l, b.slice.buffer, 0, LENGTH, iova);
-	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0, BINDABLE));
+	work_make_bindable(b.mr);
 	window_open(b.l.rdma.pd, IBV_MW_TYPE_1, &w);
 	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, iova, LENGTH, IBV_ACCESS_REMOTE_WRITE), 0);
 	demand_written(&b, iova + 1, w.rkey, 1, LENGTH - 1);
@@ -353,14 +352,6 @@ static void zero_based(void)
 	bench_close(&b);
 }
 
-static struct ibv_send_wr invalidation(enum ibv_wr_opcode opcode, uint32_t rkey)
-{
-	struct ibv_send_wr wr = {.opcode = opcode};
-
-	wr.invalidate_rkey = rkey;
-	return wr;
-}
-
 /* A window taken back by its owner; then bound again, with another key. */
 static void local_invalidate(void)
 {
@@ -374,7 +365,7 @@ static void local_invalidate(void)
 	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
 	demand_written(&b, AT, w.rkey, AT - IOVA, PART);
 	old = w.rkey;
-	work_post(&b.l.owner, invalidation(IBV_WR_LOCAL_INV, w.rkey), NULL, 0);
+	work_post(&b.l.owner, work_invalidation(IBV_WR_LOCAL_INV, w.rkey), NULL, 0);
 	CHECK_WC(rdma_wait(&b.l.owner, &wc), 0);
 	demand_dead(&b, AT, old);
 	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
@@ -399,7 +390,7 @@ static void remote_invalidate(void)
 	out = work_piece(b.l.mem.mr, (uintptr_t)b.l.mem.at, 5001);
 	pattern_fill(b.l.mem.at, 5001, 6);
 	work_receive(&b.l.owner, &in, 1);
-	work_post(&b.l.peer, invalidation(IBV_WR_SEND_WITH_INV, w.rkey), &out, 1);
+	work_post(&b.l.peer, work_invalidation(IBV_WR_SEND_WITH_INV, w.rkey), &out, 1);
 	work_done(&b.l.peer, IBV_WC_SEND, 5001);
 	wc = work_done(&b.l.owner, IBV_WC_RECV, 5001);
 	CHECK(wc.invalidated_rkey == w.rkey, "key %x", wc.invalidated_rkey);
@@ -416,11 +407,11 @@ static void try_to_invalidate(struct bench *b, uint32_t rkey, int status[3])
 	struct ibv_wc wc;
 
 	work_receive(&b->l.owner, &in, 1);
-	work_post(&b->l.peer, invalidation(IBV_WR_SEND_WITH_INV, rkey), NULL, 0);
+	work_post(&b->l.peer, work_invalidation(IBV_WR_SEND_WITH_INV, rkey), NULL, 0);
 	status[0] = rdma_wait(&b->l.peer, &wc);
 	status[1] = rdma_wait(&b->l.owner, &wc);
 	loopback_reconnect(&b->l);
-	work_post(&b->l.owner, invalidation(IBV_WR_LOCAL_INV, rkey), NULL, 0);
+	work_post(&b->l.owner, work_invalidation(IBV_WR_LOCAL_INV, rkey), NULL, 0);
 	status[2] = rdma_wait(&b->l.owner, &wc);
 	loopback_reconnect(&b->l);
 }
@@ -462,7 +453,7 @@ static void invalidated_by_another(void)
 	CHECK_WC(status[1], IBV_WC_REM_INV_REQ_ERR);
 	CHECK(status[2] > 0, "a local invalidate went through");
 	CHECK_WC(rdma_write(&peer, &b.l.mem, 0, 8, AT, w.rkey), 0);
-	work_post(&owner, invalidation(IBV_WR_LOCAL_INV, w.rkey), NULL, 0);
+	work_post(&owner, work_invalidation(IBV_WR_LOCAL_INV, w.rkey), NULL, 0);
 	CHECK_WC(rdma_wait(&owner, &wc), 0);
 	CHECK_WC(rdma_write(&peer, &b.l.mem, 0, 8, AT, w.rkey), IBV_WC_REM_ACCESS_ERR);
 	rdma_qp_close(&peer);
@@ -487,7 +478,7 @@ static void invalidated_unbound(void)
 		CHECK(status[2] > 0, "a local invalidate went through");
 		CHECK_WC(window_bind(&w, &b.l.owner, b.mr, AT, PART, IBV_ACCESS_REMOTE_WRITE), 0);
 		demand_written(&b, AT, w.rkey, AT - IOVA, PART);
-		work_post(&b.l.owner, invalidation(IBV_WR_LOCAL_INV, w.rkey), NULL, 0);
+		work_post(&b.l.owner, work_invalidation(IBV_WR_LOCAL_INV, w.rkey), NULL, 0);
 		CHECK_WC(rdma_wait(&b.l.owner, &wc), 0);
 	}
 	window_close(&w);
@@ -677,7 +668,7 @@ static void leave_bound(void *arg)
 	window_open(b.l.rdma.pd, end->type, &w);
 	slice_open(&b.f, BASE, LENGTH, NC, &b.slice);
 	b.mr = loopback_register(&b.l, b.slice.buffer, 0, LENGTH, IOVA);
-	CHECK_OK(work_rereg(b.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0, BINDABLE));
+	work_make_bindable(b.mr);
 	if (end->owner_is_younger)
 		loopback_reconnect(&b.l);
 	CHECK_WC(window_bind(&w, &b.l.owner, b.mr, IOVA, LENGTH, IBV_ACCESS_REMOTE_WRITE), 0);

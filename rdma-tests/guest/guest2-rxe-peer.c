@@ -268,34 +268,6 @@ static void repeated_read(void)
 	bench_close(&b);
 }
 
-/* Takes the window back and binds it to other bytes, with the key that it had. */
-static void move_window(struct bench *b, struct window *w, uint64_t at, uint64_t length)
-{
-	struct ibv_send_wr wr = {.opcode = IBV_WR_LOCAL_INV, .invalidate_rkey = w->rkey};
-	struct ibv_wc wc;
-
-	work_post(&b->qp, wr, NULL, 0);
-	CHECK_WC(rdma_wait(&b->qp, &wc), 0);
-	w->mw->rkey = w->rkey;
-	wr = (struct ibv_send_wr){.opcode = IBV_WR_BIND_MW};
-	wr.bind_mw.mw = w->mw;
-	wr.bind_mw.rkey = w->rkey;
-	wr.bind_mw.bind_info = (struct ibv_mw_bind_info){
-		.mr = b->mr,
-		.addr = at,
-		.length = length,
-		.mw_access_flags = IBV_ACCESS_REMOTE_READ,
-	};
-	work_post(&b->qp, wr, NULL, 0);
-	CHECK_WC(rdma_wait(&b->qp, &wc), 0);
-}
-
-static void make_bindable(struct bench *b)
-{
-	CHECK_OK(work_rereg(b->mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0,
-			    RDMA_ACCESS_ALL | IBV_ACCESS_MW_BIND));
-}
-
 /* The addresses in the request are the window's, not the region's. */
 static void repeated_through_window(void)
 {
@@ -303,7 +275,7 @@ static void repeated_through_window(void)
 	struct bench b;
 
 	bench_open(&b);
-	make_bindable(&b);
+	work_make_bindable(b.mr);
 	window_open(b.rdma.pd, IBV_MW_TYPE_2, &w);
 	CHECK_WC(window_bind(&w, &b.qp, b.mr, IOVA + KIB(4), KIB(64),
 			     IBV_ACCESS_REMOTE_READ | IBV_ACCESS_ZERO_BASED),
@@ -321,13 +293,13 @@ static void repeated_beside_window(void)
 	uint64_t sum;
 
 	bench_open(&b);
-	make_bindable(&b);
+	work_make_bindable(b.mr);
 	window_open(b.rdma.pd, IBV_MW_TYPE_2, &w);
 	CHECK_WC(window_bind(&w, &b.qp, b.mr, IOVA, KIB(4), IBV_ACCESS_REMOTE_READ), 0);
 	sum = read_once(&b, 8, IOVA + 8, w.rkey);
-	move_window(&b, &w, IOVA + 8, KIB(4));
+	CHECK_WC(window_move(&w, &b.qp, b.mr, IOVA + 8, KIB(4), IBV_ACCESS_REMOTE_READ), 0);
 	demand_repeated(sum);
-	move_window(&b, &w, IOVA + 9, KIB(4));
+	CHECK_WC(window_move(&w, &b.qp, b.mr, IOVA + 9, KIB(4), IBV_ACCESS_REMOTE_READ), 0);
 	demand_refused();
 	window_close(&w);
 	bench_close(&b);

@@ -20,6 +20,23 @@ struct ibv_send_wr work_rdma(enum ibv_wr_opcode opcode, uint64_t remote, uint32_
 	return wr;
 }
 
+struct ibv_send_wr work_invalidation(enum ibv_wr_opcode opcode, uint32_t rkey)
+{
+	struct ibv_send_wr wr = {.opcode = opcode};
+
+	wr.invalidate_rkey = rkey;
+	return wr;
+}
+
+enum ibv_qp_state work_state(const struct rdma_qp *qp)
+{
+	struct ibv_qp_init_attr init;
+	struct ibv_qp_attr attr;
+
+	CHECK_OK(-ibv_query_qp(qp->qp, &attr, IBV_QP_STATE, &init));
+	return attr.qp_state;
+}
+
 struct ibv_ah *work_own_address(struct rdma *rdma)
 {
 	struct ibv_ah_attr attr = {
@@ -118,6 +135,12 @@ int work_rereg(struct ibv_mr *mr, int flags, struct ibv_pd *pd, uint64_t start, 
 	return 0;
 }
 
+void work_make_bindable(struct ibv_mr *mr)
+{
+	CHECK_OK(work_rereg(mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, 0, 0, 0,
+			    RDMA_ACCESS_ALL | IBV_ACCESS_MW_BIND));
+}
+
 int work_advise(struct ibv_pd *pd, const struct ibv_mr *mr, uint64_t at,
 		enum ibv_advise_mr_advice advice, uint32_t flags)
 {
@@ -179,14 +202,14 @@ static int bind_type1(struct window *window, struct rdma_qp *qp,
 }
 
 static int bind_type2(struct window *window, struct rdma_qp *qp,
-		      const struct ibv_mw_bind_info *info)
+		      const struct ibv_mw_bind_info *info, uint32_t rkey)
 {
 	struct ibv_send_wr wr = {.opcode = IBV_WR_BIND_MW}, *bad;
 	struct ibv_wc wc;
 	int ret;
 
 	wr.bind_mw.mw = window->mw;
-	wr.bind_mw.rkey = ibv_inc_rkey(window->rkey);
+	wr.bind_mw.rkey = rkey;
 	wr.bind_mw.bind_info = *info;
 	window->mw->rkey = window->rkey;
 	CHECK_OK(-ibv_post_send(qp->qp, &wr, &bad));
@@ -196,18 +219,37 @@ static int bind_type2(struct window *window, struct rdma_qp *qp,
 	return ret;
 }
 
-int window_bind(struct window *window, struct rdma_qp *qp, struct ibv_mr *mr, uint64_t at,
-		uint64_t length, unsigned int access)
+static struct ibv_mw_bind_info bind_info(struct ibv_mr *mr, uint64_t at, uint64_t length,
+					 unsigned int access)
 {
-	const struct ibv_mw_bind_info info = {
+	return (struct ibv_mw_bind_info){
 		.mr = mr,
 		.addr = at,
 		.length = length,
 		.mw_access_flags = access,
 	};
+}
 
-	return window->mw->type == IBV_MW_TYPE_1 ? bind_type1(window, qp, &info)
-						 : bind_type2(window, qp, &info);
+int window_bind(struct window *window, struct rdma_qp *qp, struct ibv_mr *mr, uint64_t at,
+		uint64_t length, unsigned int access)
+{
+	const struct ibv_mw_bind_info info = bind_info(mr, at, length, access);
+
+	return window->mw->type == IBV_MW_TYPE_1
+		       ? bind_type1(window, qp, &info)
+		       : bind_type2(window, qp, &info, ibv_inc_rkey(window->rkey));
+}
+
+int window_move(struct window *window, struct rdma_qp *qp, struct ibv_mr *mr, uint64_t at,
+		uint64_t length, unsigned int access)
+{
+	const struct ibv_mw_bind_info info = bind_info(mr, at, length, access);
+	struct ibv_wc wc;
+	int ret;
+
+	work_post(qp, work_invalidation(IBV_WR_LOCAL_INV, window->rkey), NULL, 0);
+	ret = rdma_wait(qp, &wc);
+	return ret ? ret : bind_type2(window, qp, &info, window->rkey);
 }
 
 void window_close(struct window *window)

@@ -12,6 +12,10 @@
 
 /* A request of RDMA to this address. */
 struct ibv_send_wr work_rdma(enum ibv_wr_opcode opcode, uint64_t remote, uint32_t rkey);
+/* One that takes this key back: IBV_WR_LOCAL_INV, or a peer's IBV_WR_SEND_WITH_INV. */
+struct ibv_send_wr work_invalidation(enum ibv_wr_opcode opcode, uint32_t rkey);
+/* As the kernel has it. */
+enum ibv_qp_state work_state(const struct rdma_qp *qp);
 /* Where datagrams to a queue pair of this device itself go. */
 struct ibv_ah *work_own_address(struct rdma *rdma);
 
@@ -36,6 +40,9 @@ void work_failed_at(const char *file, int line, struct rdma_qp *qp, enum ibv_wc_
 int work_rereg(struct ibv_mr *mr, int flags, struct ibv_pd *pd, uint64_t start, uint64_t length,
 	       uint64_t iova, int access);
 
+/* All that registering can ask for, and windows, which it cannot for a dma-buf. */
+void work_make_bindable(struct ibv_mr *mr);
+
 /* ibv_advise_mr() likewise, for the first bytes of a region. */
 int work_advise(struct ibv_pd *pd, const struct ibv_mr *mr, uint64_t at,
 		enum ibv_advise_mr_advice advice, uint32_t flags);
@@ -49,6 +56,9 @@ struct window {
 void window_open(struct ibv_pd *pd, enum ibv_mw_type type, struct window *window);
 /* Binds, on this queue pair, and waits; a completion status. */
 int window_bind(struct window *window, struct rdma_qp *qp, struct ibv_mr *mr, uint64_t at,
+		uint64_t length, unsigned int access);
+/* Takes one of type 2 back and binds it with the key that it had. */
+int window_move(struct window *window, struct rdma_qp *qp, struct ibv_mr *mr, uint64_t at,
 		uint64_t length, unsigned int access);
 void window_close(struct window *window);
 
