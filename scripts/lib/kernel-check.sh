@@ -1,8 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 #
-# The workbench of the series: is every commit fit to be sent, and back from a
-# git tree to patch files.
+# Is every commit of the series fit to be sent, and every part's letter?
 
 # The folders a patch touches that the kernel build can be asked for.
 touched_folders() {
@@ -55,16 +54,27 @@ new_warnings() {
 	}
 }
 
+# style PATCH: what checkpatch says about it. MAINTAINERS names the folders that new files go to; who posts the patch
+# signs it off (`export`); and the source has no history in which a commit that is mentioned could be looked up.
+style() {
+	GIT_DIR=/nonexistent perl "$TREE/scripts/checkpatch.pl" --strict --no-tree --root="$TREE" --terse --no-summary \
+		--ignore FILE_PATH_CHANGES --ignore MISSING_SIGN_OFF "$1" 2>&1
+}
+
+# No sign-off by somebody who does not exist
+signed_by_nobody() {
+	grep -nE "^Signed-off-by: .*$NOBODY" "$1"
+}
+
 # check_commit COMMIT PATCH: prints its verdict, returns 1 when there is something to complain about
 check_commit() {
 	local commit=$1 patch=$2 folders bad=0
 	mapfile -t folders < <(touched_folders "$commit")
-	# MAINTAINERS names the folders that new files go to
-	perl "$TREE/scripts/checkpatch.pl" --strict --no-tree --root="$TREE" --terse --no-summary --ignore FILE_PATH_CHANGES \
-		"$patch" >"$OUT/checkpatch.log" 2>&1 || {
+	style "$patch" >"$OUT/checkpatch.log" || {
 		cat "$OUT/checkpatch.log"
 		bad=1
 	}
+	! signed_by_nobody "$patch" || bad=1
 	new_warnings "$commit^" "$commit" "${folders[@]}" || bad=1
 	checkout "$commit"
 	kmake -s bzImage >"$OUT/check.log" 2>&1 || {
@@ -85,37 +95,79 @@ check_arm64() {
 	new_warnings "$start" "${*: -1}" "${folders[@]}"
 }
 
-# wanted NUMBER: is this patch one of those that were named on the command line, if any?
+# wanted PART NUMBER: is this patch one of those that were named on the command line, if any?
 wanted() {
 	local word
-	((${#WORDS[@]} > 1)) || return 0
-	for word in "${WORDS[@]:1}"; do
-		((10#$word != $1)) || return 0
+	((${#WANTED[@]})) || return 0
+	for word in "${WANTED[@]}"; do
+		[[ $word != "$1" && $word != "$1/$((10#$2))" ]] || return 0
 	done
 	return 1
 }
 
-# cover_letter TREE RANGE: the cover letter as it should be: its text as somebody wrote it, and the numbers, the
-# list and the statistics of these commits
-cover_letter() {
-	local tree=$1 range=$2 count number
-	count=$(git -C "$tree" rev-list --count "$range")
-	number=$(printf '%0*d' ${#count} 0)/$count
-	sed -E -e '/^[^ ].* \([0-9]+\):$/{N; /\n {6}[^ ]/Q}' -e "s,^(Subject: \[PATCH )[0-9]+/[0-9]+,\1$number," "$COVER"
-	git -C "$tree" shortlog "$range"
-	git -C "$tree" diff --stat=72 --summary --diff-algorithm=histogram "${range%..*}" "${range#*..}"
+# Sets WANTED to what the command line names: parts, and patches as PART/NUMBER.
+read_wanted() {
+	local word part
+	WANTED=()
+	for word in "${WORDS[@]:1}"; do
+		[[ $word =~ ^[^/]+(/[0-9]+)?$ ]] || usage_error "check takes PART or PART/NUMBER, not '$word'"
+		part=$(find_part "${word%%/*}") || exit
+		[[ $word != */* ]] || part+=/$((10#${word#*/}))
+		WANTED+=("$part")
+	done
 }
 
-# check_cover RANGE: checkpatch has no use for a letter without a patch, but it has to be about this series
-check_cover() {
-	diff -u --label "${COVER##*/}" --label 'what refresh makes of it' "$COVER" <(cover_letter "$TREE" "$1")
+# verdict FILE COMMAND...: counts it
+verdict() {
+	local what=${1#"$PATCHES"/}
+	shift
+	say "checking $what"
+	CHECKED=$((CHECKED + 1))
+	"$@" || {
+		FAILED=$((FAILED + 1))
+		say "NOT FIT: $what"
+	}
+}
+
+# check_letter FILE RANGE: checkpatch has no use for a letter without a patch, but it has to be about this part
+check_letter() {
+	[[ -f $1 ]] || {
+		printf '%s: the part has no letter\n' "${1#"$PATCHES"/}"
+		return 1
+	}
+	! grep -nF -e "$NO_SUBJECT" -e "$NO_TEXT" "$1" || return 1
+	diff -u --label "${1##*/}" --label 'what refresh makes of it' "$1" <(cover_letter "$TREE" "$2" "$1")
+}
+
+# check_part PART COMMIT...: COMMITS begins with the first one's parent
+check_part() {
+	local part=$1 files=() file number=0 checked=$CHECKED failed=$FAILED
+	shift
+	mapfile -t files < <(printf '%s\n' "${SERIES[@]}" | grep -F "/$part/")
+	! wanted "$part" 0 || verdict "$PATCHES/$part/$COVER" check_letter "$PATCHES/$part/$COVER" "$1..${*: -1}"
+	for file in "${files[@]}"; do
+		number=$((number + 1))
+		shift
+		! wanted "$part" "$number" || verdict "$file" check_commit "$1" "$file"
+	done
+	((CHECKED == checked)) ||
+		printf '%s: %d patches checked, %d with complaints\n' "$part" $((CHECKED - checked)) $((FAILED - failed))
+}
+
+# check_parts START COMMIT...
+check_parts() {
+	local part count
+	for part in "${PARTS[@]}"; do
+		count=$(printf '%s\n' "${SERIES[@]}" | grep -cF "/$part/")
+		check_part "$part" "${@:1:count+1}"
+		shift "$count"
+	done
 }
 
 cmd_check() {
-	local commits start i word checked=0 failed=0
-	for word in "${WORDS[@]:1}"; do
-		[[ $word =~ ^[0-9]+$ ]] || usage_error "check takes the numbers of patches, not '$word'"
-	done
+	local commits start
+	list_parts
+	read_wanted
 	lock kernel
 	need_source
 	apply_series
@@ -126,59 +178,18 @@ cmd_check() {
 	}
 	start=$(git -C "$TREE" rev-parse "$BRANCH~${#SERIES[@]}")
 	mapfile -t commits < <(git -C "$TREE" rev-list --reverse "$start..$BRANCH")
+	CHECKED=0 FAILED=0
 	use_arch test
 	OUT=$(build_folder test) # what is compiled there already need not be compiled again
 	configure test
-	if wanted 0 && [[ -f $COVER ]]; then
-		say "checking ${COVER##*/}"
-		checked=1
-		check_cover "$start..$BRANCH" || failed=1
-	fi
-	for i in "${!commits[@]}"; do
-		wanted $((i + 1)) || continue
-		checked=$((checked + 1))
-		say "checking ${SERIES[i]##*/}"
-		check_commit "${commits[i]}" "${SERIES[i]}" || {
-			failed=$((failed + 1))
-			say "NOT FIT: ${SERIES[i]##*/}"
-		}
-	done
-	if ((${#WORDS[@]} == 1)); then
+	check_parts "$start" "${commits[@]}"
+	if ((!${#WANTED[@]})); then
 		say "checking the series for arm64"
 		check_arm64 "$start" "${commits[@]}" || {
-			failed=$((failed + 1))
+			FAILED=$((FAILED + 1))
 			say "NOT FIT for arm64"
 		}
 	fi
-	printf '%d patches checked, %d with complaints\n' "$checked" "$failed"
-	((checked && !failed))
-}
-
-# The commit the series of a tree starts from.
-series_base() {
-	local tree=$1 roots
-	if git -C "$tree" rev-parse -q --verify 'base^{commit}' 2>/dev/null; then
-		return
-	fi
-	mapfile -t roots < <(git -C "$tree" rev-list --max-parents=0 HEAD)
-	((${#roots[@]} == 1)) || usage_error "the tree has no branch or tag named base: name the commit the series starts from"
-	printf '%s\n' "${roots[0]}"
-}
-
-cmd_refresh() {
-	local base part
-	expect_words 0 1
-	[[ -n $OPT_TREE ]] || usage_error "refresh needs --kernel-tree DIR"
-	git -C "$OPT_TREE" rev-parse -q --verify HEAD >/dev/null || die "$OPT_TREE is no git tree"
-	base=${WORDS[1]:-$(series_base "$OPT_TREE")}
-	git -C "$OPT_TREE" merge-base --is-ancestor "$base" HEAD || die "$base is not below HEAD of $OPT_TREE"
-	part=$(mktemp -d "$PEERBAR_TOP/kernel/.patches.XXXXXX")
-	TEMPORARY+=("$part")
-	git -C "$OPT_TREE" format-patch -q -o "$part" --zero-commit --no-signature --numbered --full-index \
-		--no-cover-letter --stat=72 --no-encode-email-headers --diff-algorithm=histogram "$base..HEAD"
-	[[ ! -f $COVER ]] || cover_letter "$OPT_TREE" "$base..HEAD" >"$part/${COVER##*/}"
-	mkdir -p "$PATCHES"
-	rm -f "$PATCHES"/*.patch
-	find "$part" -name '*.patch' -exec mv -t "$PATCHES" {} +
-	say "$(git -C "$OPT_TREE" rev-list --count "$base..HEAD") patches in ${PATCHES#"$PEERBAR_TOP"/}"
+	printf '%d patches checked, %d with complaints\n' "$CHECKED" "$FAILED"
+	((CHECKED && !FAILED))
 }

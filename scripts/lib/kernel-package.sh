@@ -18,10 +18,14 @@ package_key() {
 	find "$DKMS" -type f -print0 | sort -z | xargs -0 cat "${BASH_SOURCE[0]}"
 }
 
-# Kernel release, date of the series' last patch, key: later ones are higher, and each is another one.
+# package_date FORMAT: when the latest patch of the series was made, which need not be the last one
+package_date() {
+	git -C "$TREE" log --format=%ad --date="format:$1" "base..$BRANCH" | sort -n | tail -n 1
+}
+
+# Kernel release, date of the latest patch, key: later ones are higher, and each is another one.
 package_version() {
-	printf '%s+%s.%s\n' "$(tree_release)" "$(git -C "$TREE" log -1 --format=%ad --date=format:%Y%m%d "$BRANCH")" \
-		"$(package_key | key_of | cut -c1-8)"
+	printf '%s+%s.%s\n' "$(tree_release)" "$(package_date %Y%m%d)" "$(package_key | key_of | cut -c1-8)"
 }
 
 # packaged_tree INDEX: prints the git tree of the series with the package's own patches on top
@@ -70,7 +74,7 @@ need_package() {
 	TEMPORARY+=("$work")
 	fill_package "$work/root" "$version"
 	mkdir -p "${PACKAGE%/*}"
-	SOURCE_DATE_EPOCH=$(git -C "$TREE" log -1 --format=%at "$BRANCH") \
+	SOURCE_DATE_EPOCH=$(package_date %s) \
 		dpkg-deb --root-owner-group --build "$work/root" "$work/deb" >/dev/null || die "dpkg-deb failed in $work"
 	mv "$work/deb" "$PACKAGE"
 	rm -rf "$work"

@@ -6,7 +6,7 @@
 
 KERNEL=$PEERBAR_CACHE/kernel
 PATCHES=$PEERBAR_TOP/kernel/patches
-COVER=$PATCHES/0000-cover-letter.patch
+VERSIONS=$PEERBAR_TOP/kernel/versions
 DEFAULT_VERSION=7.3
 
 # A commit made here is the same commit everywhere.
@@ -184,20 +184,25 @@ tree_release() {
 
 # Sets SERIES to the patch files, in order, and PREREQUISITES to what has to precede them in this version.
 list_series() {
-	local file version
+	local file version part
 	SERIES=() PREREQUISITES=()
 	version=$(tree_version)
-	for file in "$PATCHES"/*.patch; do
-		[[ ! -f $file || ${file##*/} == 0000-* ]] || SERIES+=("$file")
+	list_parts
+	for part in "${PARTS[@]}"; do
+		for file in "$PATCHES/$part"/*.patch; do
+			[[ ${file##*/} == 0000-* ]] || SERIES+=("$file")
+		done
 	done
-	for file in "$PATCHES/${version:-unknown}"/*.patch; do
+	for file in "$VERSIONS/${version:-unknown}"/*.patch; do
 		[[ ! -f $file ]] || PREREQUISITES+=("$file")
 	done
 }
 
+# With the parts' names, since the commits carry them.
 series_key() {
 	list_series
 	if ((${#SERIES[@]})); then
+		printf '%s\n' "${PARTS[@]}"
 		cat "${PREREQUISITES[@]}" "${SERIES[@]}"
 	fi | key_of
 }
@@ -211,18 +216,22 @@ checkout() {
 # The branch with this very series exists afterwards; sets BRANCH. One line of the three around a change may be
 # different in a version that the patches were not made for.
 apply_series() {
-	local log
+	local log mails
 	BRANCH=series-$(series_key)
 	git -C "$TREE" rev-parse -q --verify "refs/heads/$BRANCH" >/dev/null && return
 	list_series
 	say "applying ${#SERIES[@]} patches${PREREQUISITES[*]:+ after ${#PREREQUISITES[@]} for $(tree_version)}"
 	checkout base
 	if ((${#SERIES[@]})); then
+		mails=$(mktemp -d "$KERNEL/apply.XXXXXX")
+		TEMPORARY+=("$mails")
+		mark_parts "$mails" "${SERIES[@]}"
 		log=$(git -C "$TREE" am -q -C2 --keep-non-patch --committer-date-is-author-date \
-			"${PREREQUISITES[@]}" "${SERIES[@]}" 2>&1 </dev/null) || {
+			"${PREREQUISITES[@]}" "$mails"/* 2>&1 </dev/null) || {
 			git -C "$TREE" am --abort || true
 			die "the series does not apply to $SOURCE:"$'\n'"$log"
 		}
+		rm -r "$mails"
 	fi
 	git -C "$TREE" branch -f "$BRANCH" HEAD
 }
