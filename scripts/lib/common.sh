@@ -6,8 +6,6 @@
 set -euo pipefail
 
 PEERBAR_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-PEERBAR_CACHE=${XDG_CACHE_HOME:-${HOME:?is not set: where shall the cache go? Set XDG_CACHE_HOME}/.cache}/peerbar
-export PEERBAR_CACHE
 ME=${0##*/}
 
 say() {
@@ -30,9 +28,18 @@ print_help() {
 	sed -n '/^#!/d; /^# SPDX/d; /^#$/{s/.*//p; b;}; /^# /{s/^# //p; b;}; q' "$0"
 }
 
+# ---- The cache
+
+[[ -n ${XDG_CACHE_HOME:-${HOME:-}} ]] || die "HOME is not set: where shall the cache go? Set XDG_CACHE_HOME"
+PEERBAR_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/peerbar
+[[ $PEERBAR_CACHE == /* ]] || die "the cache cannot be in $PEERBAR_CACHE: set XDG_CACHE_HOME to a path that begins with /"
+export PEERBAR_CACHE
+
 make_cache() {
 	mkdir -p "$PEERBAR_CACHE" ||
 		die "cannot make the cache folder $PEERBAR_CACHE; set XDG_CACHE_HOME to a place you can write to"
+	[[ -w $PEERBAR_CACHE ]] ||
+		die "cannot write to the cache folder $PEERBAR_CACHE; set XDG_CACHE_HOME to a place you can write to"
 }
 
 # need_space MEGABYTES WHAT: refuse early what would fail late
@@ -44,11 +51,19 @@ need_space() {
 		die "$2 needs about $1 MB in $PEERBAR_CACHE, only $have MB are free; make room or set XDG_CACHE_HOME"
 }
 
+# say_full LOG: when a program has met a full disk, say which one; else return 1
+say_full() {
+	local full=$PEERBAR_CACHE
+	grep -q 'No space left' "$1" || return
+	# what a compiler keeps for a moment is elsewhere
+	! grep 'No space left' "$1" | grep -qF "${TMPDIR:-/tmp}/" || full="${TMPDIR:-/tmp} (TMPDIR names another folder)"
+	say "the disk with $full is full"
+}
+
 # lock NAME: hold a lock until this process ends; say so when another one holds it
 lock() {
 	local fd file=$PEERBAR_CACHE/lock/$1
-	mkdir -p "${file%/*}"
-	exec {fd}>"$file"
+	{ mkdir -p "${file%/*}" && exec {fd}>"$file"; } 2>/dev/null || die "cannot write to the lock $file"
 	if ! flock -n "$fd"; then
 		say "waiting for another run that holds the lock '$1' ..."
 		until flock -w 1 "$fd"; do :; done # a signal is heard only between commands

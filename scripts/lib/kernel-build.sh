@@ -115,7 +115,7 @@ compile() {
 	say "building the $kind kernel (log: $log)"
 	if ! kmake_watched "$kind kernel" "$log" "$@"; then
 		grep -E -A5 'error:|Error |\*\*\*|No space left' "$log" | tail -n 30 >&2 || tail -n 30 "$log" >&2
-		! grep -q 'No space left' "$log" || die "the disk with $PEERBAR_CACHE is full"
+		! say_full "$log" || exit 1
 		die "building the $kind kernel failed; the log is $log"
 	fi
 }
@@ -155,7 +155,7 @@ build_image() {
 build_missing_image() {
 	local kind=$1 start=$SECONDS
 	OUT=$(build_folder "$kind")
-	need_space 4000 "building the $kind kernel"
+	need_space 1000 "building the $kind kernel"
 	if [[ $kind == plain ]]; then
 		checkout base
 	else

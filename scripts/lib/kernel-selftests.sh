@@ -35,6 +35,7 @@ build_selftests() {
 		say "building Linux's own tests"
 		make_selftests "$commit" "$work" >"$work/log" 2>&1 || {
 			tail -n 30 "$work/log" >&2
+			! say_full "$work/log" || exit 1
 			die "building Linux's own tests failed"
 		}
 		mv -T "$work/installed" "$SELFTESTS"

@@ -61,15 +61,18 @@ newest_package() {
 
 # no_such_package NAME APT-SAID
 no_such_package() {
-	local others
+	local others reason
 	others=$("${APT[@]}" apt-cache search --names-only '^linux-source-[0-9]' | awk '{ print $1 }' | tr '\n' ' ')
+	reason=$(sed -n 's/^[WE]: Failed to fetch [^ ]* *//p' <<<"$2" | head -n 1)
+	[[ -n $others || -z $reason ]] || die "the Debian mirror cannot be reached: ${reason%.}." \
+		"With the kernel's source at hand, use --kernel-tree DIR or --kernel-tarball FILE"
 	die "the mirror has no $1 for us (it has: ${others:-nothing});" \
 		"use --version, --kernel-tree DIR or --kernel-tarball FILE${2:+$'\n'apt-get update said: $2}"
 }
 
 fetch_debian() {
 	local package=linux-source-$1 version work deb tarball complaint
-	need_space 9000 "keeping the kernel source and its builds"
+	need_space 2200 "keeping the kernel source"
 	private_apt
 	say "looking for $package"
 	# a suite that the mirror lacks or has let expire matters only if no other one has the package
@@ -126,7 +129,7 @@ fetch_tree() {
 import_source() {
 	local strip=$1 name=$2 part=$KERNEL/source/.part
 	shift 2
-	need_space 9000 "keeping the kernel source and its builds"
+	need_space 2200 "keeping the kernel source"
 	say "importing ${name##*/} (a minute or so)"
 	rm -rf "$part"
 	mkdir -p "$part"
