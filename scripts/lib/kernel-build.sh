@@ -58,18 +58,16 @@ kmake() {
 	make -C "$TREE" O="$OUT" -j"$(nproc)" "${ARCH_ARGS[@]}" "$@"
 }
 
-# watched WHAT LOG REGEX COMMAND...: run it, with progress by the lines of its log that match. In the background, because
-# a signal is heard only between commands and in `wait`; clean_up then ends the process group MAKE.
+# watched WHAT LOG REGEX COMMAND...: run it, with progress by the lines of its log that match
 watched() {
-	local what=$1 log=$2 regex=$3 status=0
+	local what=$1 log=$2 regex=$3 status=0 pid
 	shift 3
 	: >"$log"
-	setsid "$@" >"$log" 2>&1 &
-	MAKE=$!
-	tail -n +1 -f --pid="$MAKE" "$log" | progress "$what" "$regex" &
-	wait "$MAKE" || status=$?
+	"$@" >"$log" 2>&1 &
+	pid=$!
+	tail -n +1 -f --pid="$pid" "$log" | progress "$what" "$regex" &
+	wait "$pid" || status=$?
 	wait
-	MAKE=
 	return "$status"
 }
 

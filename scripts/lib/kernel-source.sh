@@ -210,8 +210,15 @@ series_key() {
 	fi | key_of
 }
 
+# What a run that was killed may have left of what git had under way. The lock is held, so git has nothing under way.
+forget_half_done() {
+	rm -rf "$TREE/.git/rebase-apply"
+	find "$TREE/.git" -maxdepth 3 -name '*.lock' -delete
+}
+
 # Put the tree at a commit, with nothing else lying about; files that do not differ keep their times.
 checkout() {
+	forget_half_done
 	git -C "$TREE" checkout -q -f --detach "$1"
 	git -C "$TREE" clean -fdxq
 }
