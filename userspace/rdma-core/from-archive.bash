@@ -4,17 +4,20 @@
 # shellcheck disable=SC2034,SC2154
 #
 # build-provider's second way: link the distribution's own static provider
-# (librxe-rdmavNN.a in libibverbs-dev) and rxe-dmabuf-op.c into a shared one.
-# Both static libraries are of the installed version, so the private ABI is the
-# right one by construction; where the op goes in it is read from them as well.
+# (librxe-rdmavNN.a in libibverbs-dev) and the rxe-*.c here into a shared one.
+# Both static libraries are of libibverbs' version, so the private ABI is the
+# right one by construction; where the ops go in it is read from them as well.
 
 # Static libibverbs prefixes its symbols (rdmacore44_0_...) to keep out of the
-# way of the shared one, which is the one we want: lines for objcopy that undo
-# it, except for verbs_set_ops, which rxe-dmabuf-op.c takes over.
-symbol_renames() {
-	nm --undefined-only "$1" | awk '{ print $NF }' |
-		sed -nE 's/^(rdmacore[0-9]+_[0-9]+_)(.*)$/\1\2 \2/p' |
-		sed 's/ verbs_set_ops$/ provider_set_ops/'
+# way of the shared one, which is the one we want: lines for objcopy that undo it.
+prefixed_symbols() { nm --undefined-only "$1" | awk '$NF ~ /^rdmacore[0-9]+_[0-9]+_/ { print $NF }'; }
+
+symbol_renames() { prefixed_symbols "$1" | sed -E 's/^(rdmacore[0-9]+_[0-9]+_)(.*)$/\1\2 \2/'; }
+
+# What comes to rxe-*.c, of what the provider calls: names as the shared library has them.
+routed_calls() {
+	printf '%s\n' 'verbs_set_ops provider_set_ops'
+	[[ -z $data_path ]] || printf '%s\n' 'calloc provider_calloc' 'mmap provider_mmap'
 }
 
 # table_of OBJECT SYMBOL: "section size" of a table that starts its section.
@@ -32,23 +35,30 @@ slot_of() {
 		$3 == p[1] || $3 == f || ($3 == p[2] && p[1] ~ /\+0x0*$/) { print $1 }'
 }
 
-# Sets ops_size and ops_slot from libibverbs' own table of default ops.
+# The ops that are added or wrapped.
+op_names=(reg_dmabuf_mr create_qp_ex create_cq_ex resize_cq post_send)
+
+# Sets layout, the compiler's options that tell it, from libibverbs' own table of default ops.
 read_layout() {
-	local default=$1 provider=$2 section rxe_size
-	read -r section ops_size < <(table_of "$default" verbs_dummy_ops)
-	ops_slot=$(slot_of "$default" "${section:-none}" reg_dmabuf_mr)
+	local default=$1 provider=$2 section size rxe_size op slot
+	read -r section size < <(table_of "$default" verbs_dummy_ops)
 	read -r _ rxe_size < <(table_of "$provider" rxe_ctx_ops)
 	# Not found, ambiguous, or the two do not speak of the same table: no.
-	[[ -n $section && -n $ops_slot && $ops_slot != *$'\n'* && $ops_size == "$rxe_size" ]]
+	[[ -n $section && $size == "$rxe_size" ]] || return 1
+	layout=("-DOPS_SIZE=0x$size")
+	for op in "${op_names[@]}"; do
+		slot=$(slot_of "$default" "$section" "$op")
+		[[ -n $slot && $slot != *$'\n'* ]] || return 1
+		layout+=("-DSLOT_${op^^}=0x$slot")
+	done
 }
 
-build_from_archive() {
-	local libdir dev a_provider a_verbs dir=$work/archive
+# Where the static libraries are; sets a_provider and a_verbs, or unusable.
+find_static_libraries() {
+	local libdir dev
 	# The version is named lest apt upgrades the library to fit another one.
-	need gcc:gcc /usr/include/stdio.h:libc6-dev readelf:binutils \
-		"/usr/include/infiniband/verbs.h:libibverbs-dev=$version"
+	need "/usr/include/infiniband/verbs.h:libibverbs-dev=$version"
 	libdir=$(dirname "$(readlink -f "$lib")")
-	nn=$(private_abi "$lib")
 	dev=$(dpkg-query -W -f '${Version}' libibverbs-dev)
 	if [[ $dev != "$version" ]]; then
 		cannot "libibverbs-dev is $dev, $package is $version: its static provider does not fit" \
@@ -57,12 +67,53 @@ build_from_archive() {
 	fi
 	a_provider=$libdir/librxe-rdmav$nn.a
 	a_verbs=$libdir/libibverbs.a
-	if [[ ! -r $a_provider || ! -r $a_verbs ]]; then
+	[[ -r $a_provider && -r $a_verbs ]] ||
 		cannot "this libibverbs-dev has no static provider ($a_provider, $a_verbs)"
+}
+
+# compile SOURCE OBJECT: against libibverbs' headers.
+compile() {
+	local options=()
+	[[ -z $data_path ]] || options+=(-DWITH_DATA_PATH)
+	! grep -q 'wr_flush)' /usr/include/infiniband/verbs.h || options+=(-DHAVE_WR_FLUSH)
+	run "compiling ${1##*/}" gcc -O2 -g -Wall -Wextra -fPIC "${layout[@]}" \
+		"${options[@]}" -c "$here/$1" -o "$2"
+}
+
+# The fixes of the data path; without them, if they do not know this libibverbs.
+compile_data_path() {
+	data_path=$work/archive/data-path.o
+	if compile rxe-data-path.c "$data_path"; then
+		fixes=("${all_fixes[@]}")
 		return
 	fi
+	say "the fixes of the data path do not know this libibverbs (the log of the compiler says why)"
+	cp "$log" "$cache/failed.log"
+	data_path=''
+	missing=("${all_fixes[@]}")
+}
 
-	say "linking the static provider of libibverbs-dev $dev with the op"
+# Sets unusable when the provider does not make one of the calls that are to come here.
+route_calls() {
+	local dir=$1 symbols from to
+	symbol_renames "$dir/rxe.o" >"$dir/renames"
+	objcopy --redefine-syms="$dir/renames" "$dir/rxe.o" "$dir/plain.o"
+	routed_calls >"$dir/routes"
+	objcopy --redefine-syms="$dir/routes" "$dir/plain.o" "$dir/provider.o"
+	symbols=$(nm --undefined-only "$dir/provider.o")
+	while read -r from to; do
+		[[ $symbols$'\n' == *" $to"$'\n'* ]] || cannot "the static provider $a_provider does not call $from"
+	done <"$dir/routes"
+}
+
+build_from_archive() {
+	local dir=$work/archive a_provider a_verbs layout data_path=''
+	need gcc:gcc /usr/include/stdio.h:libc6-dev readelf:binutils
+	nn=$(private_abi "$lib")
+	find_static_libraries
+	[[ -z $unusable ]] || return 0
+
+	say "linking the static provider $a_provider with the op"
 	mkdir "$dir"
 	ar p "$a_provider" rxe.c.o >"$dir/rxe.o"
 	ar p "$a_verbs" dummy_ops.c.o >"$dir/dummy_ops.o"
@@ -70,15 +121,10 @@ build_from_archive() {
 		cannot "the layout of libibverbs' ops could not be read from $a_verbs"
 		return
 	fi
-	symbol_renames "$dir/rxe.o" >"$dir/renames"
-	objcopy --redefine-syms="$dir/renames" "$dir/rxe.o" "$dir/provider.o"
-
-	printf '{ local: *; };\n' >"$dir/version-script"
-	run "compiling the op" gcc -O2 -g -Wall -Wextra -fPIC -DOPS_SIZE="0x$ops_size" \
-		-DOPS_SLOT="0x$ops_slot" -c "$here/rxe-dmabuf-op.c" -o "$dir/op.o" || explain "compiling the op"
-	so=$dir/librxe-rdmav$nn.so
-	run "linking the provider" gcc -shared -o "$so" "$dir/provider.o" "$dir/op.o" \
-		-Wl,--version-script="$dir/version-script" -Wl,-z,defs -Wl,-z,text -Wl,-z,relro,-z,now \
-		"$lib" -lpthread || explain "linking the provider"
-	origin="the static provider of libibverbs-dev $dev"
+	compile_data_path
+	compile rxe-dmabuf-op.c "$dir/op.o" || explain "compiling the op"
+	route_calls "$dir"
+	[[ -z $unusable ]] || return 0
+	link_provider "$dir/provider.o" "$dir/op.o" ${data_path:+"$data_path"}
+	origin="the static provider $a_provider"
 }

@@ -157,10 +157,10 @@ choose_patch() {
 	esac
 }
 
-apply_patch() {
+apply_op() {
 	local tree=$1 op
 	if grep -q 'reg_dmabuf_mr' "$tree/providers/rxe/rxe.c"; then
-		say "this rdma-core has the op already: building it as it is"
+		say "this rdma-core has the op already"
 		return
 	fi
 	op=$(choose_patch "$tree")
@@ -168,6 +168,59 @@ apply_patch() {
 		"dma-buf registration came with rdma-core 34."
 	run "applying $(basename "$op")" patch -d "$tree" -p1 --no-backup-if-mismatch -i "$op" ||
 		explain "applying $(basename "$op")"
+}
+
+# --- the fixes of the data path: what is wrong is told in the patches
+
+# body_of TREE FUNCTION
+body_of() { sed -n "/^static [a-z_ ]*\**$2(/,/^}/p" "$1/providers/rxe/rxe.c"; }
+
+# has_fault TREE FIX: whether the tree needs it.
+has_fault() {
+	local tree=$1
+	case $2 in
+	list-lengths) [[ $(body_of "$tree" wr_set_sge_list) =~ 'tot_length += sg_list->length' ]] ;;
+	overflow) [[ $(body_of "$tree" wr_set_sge_list) != *UINT32_MAX* ]] ;;
+	inline-flag) [[ $(body_of "$tree" wr_set_inline_data) != *IBV_SEND_INLINE* ]] ;;
+	cq-polling) [[ $(body_of "$tree" cq_next_poll) == *store_consumer_index* ]] ;;
+	esac
+}
+
+patch_number() {
+	case $1 in
+	list-lengths) echo 0005 ;;
+	overflow) echo 0006 ;;
+	inline-flag) echo 0007 ;;
+	cq-polling) echo 0008 ;;
+	esac
+}
+
+# apply_fix TREE FIX: in the form that fits, of the newest release first.
+apply_fix() {
+	local tree=$1 number file
+	number=$(patch_number "$2")
+	for file in "$here"/patches/"$number"-* "$here"/patches/release-56/"$number"-* \
+		"$here"/patches/release-44/"$number"-*; do
+		[[ -e $file ]] || continue
+		patch -d "$tree" -p1 --fuzz=0 --dry-run -i "$file" >>"$log" 2>&1 || continue
+		run "applying $(basename "$file")" patch -d "$tree" -p1 --fuzz=0 --no-backup-if-mismatch -i "$file"
+		return
+	done
+	return 1
+}
+
+# A release that has the fix already does not need the patch; one that has other
+# code altogether does without, and says so.
+apply_fixes() {
+	local tree=$1 fix
+	[[ -n $(body_of "$tree" wr_set_sge_list) ]] || return 0
+	for fix in "${all_fixes[@]}"; do
+		if ! has_fault "$tree" "$fix" || apply_fix "$tree" "$fix"; then
+			fixes+=("$fix")
+		else
+			missing+=("$fix")
+		fi
+	done
 }
 
 # Neighbour resolution, valgrind notes, man pages and Python are the business of
@@ -211,7 +264,8 @@ build_from_source() {
 	get_tree "$tree"
 	check_version "$tree"
 	nn=$(cmake_value "$tree" IBVERBS_PABI_VERSION)
-	apply_patch "$tree"
+	apply_op "$tree"
+	apply_fixes "$tree"
 	build_tree "$tree" "$work/build"
 	so=$work/build/lib/librxe-rdmav$nn.so
 }

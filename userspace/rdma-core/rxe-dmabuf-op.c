@@ -1,32 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The rxe provider's reg_dmabuf_mr op, for linking with the distribution's own
- * static build of that provider when its source cannot be had.
+ * The rxe provider's reg_dmabuf_mr op, and the table that it is handed in with.
  *
- * patches/ is the real thing; this file does the same from the outside. The
- * provider hands libibverbs its table of ops with verbs_set_ops(), which only
- * looks at the slots that are not NULL. build-provider routes that call to
- * provider_set_ops() below, which lets it through and then hands in one more
- * table with nothing but the dma-buf op in it.
- *
- * The table's layout is private to libibverbs and changes from release to
- * release. build-provider reads it from the static libibverbs of the very
- * version that is installed:
- *
- *   OPS_SIZE  bytes in struct verbs_context_ops
- *   OPS_SLOT  offset of its member reg_dmabuf_mr
+ * The provider hands libibverbs its table of ops with verbs_set_ops(), which only
+ * looks at the slots that are not NULL. That call comes to provider_set_ops()
+ * below, which lets it through and then hands in one more table, with nothing
+ * but what is added here.
  */
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include <infiniband/verbs.h>
-
-typedef void (*op_fn)(void);
+#include "rxe-archive.h"
 
 _Static_assert(OPS_SIZE % sizeof(op_fn) == 0, "the op table holds pointers only");
-_Static_assert(OPS_SLOT % sizeof(op_fn) == 0, "the op is a pointer");
-_Static_assert(OPS_SLOT < OPS_SIZE, "the op is in the table");
+CHECK_SLOT(SLOT_REG_DMABUF_MR);
 
 /* libibverbs keeps these to its providers; the installed headers have neither. */
 int ibv_cmd_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t length, uint64_t iova, int fd,
@@ -68,12 +56,15 @@ static struct ibv_mr *reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t l
 	return NULL;
 }
 
-static const op_fn dmabuf_ops[OPS_SIZE / sizeof(op_fn)] = {
-	[OPS_SLOT / sizeof(op_fn)] = (op_fn)reg_dmabuf_mr,
-};
-
 void provider_set_ops(struct verbs_context *ctx, const op_fn *ops)
 {
+	op_fn more[NR_OPS] = {
+		[SLOT_REG_DMABUF_MR / sizeof(op_fn)] = (op_fn)reg_dmabuf_mr,
+	};
+
+#ifdef WITH_DATA_PATH
+	data_path_wrap(ops, more);
+#endif
 	verbs_set_ops(ctx, ops);
-	verbs_set_ops(ctx, dmabuf_ops);
+	verbs_set_ops(ctx, more);
 }
