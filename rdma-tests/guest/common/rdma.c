@@ -177,6 +177,20 @@ static void fill_options(struct rdma_qp *qp, const struct rdma_qp_options *optio
 		qp->options.pieces = 1;
 }
 
+static struct ibv_cq *make_cq(const struct rdma_qp *qp)
+{
+	struct ibv_cq_init_attr_ex attr = {
+		.cqe = 2 * RDMA_DEPTH,
+		.wc_flags = IBV_WC_STANDARD_FLAGS,
+	};
+	struct ibv_cq_ex *cq;
+
+	if (!qp->options.extended_cq)
+		return ibv_create_cq(qp->rdma->context, 2 * RDMA_DEPTH, NULL, NULL, 0);
+	cq = ibv_create_cq_ex(qp->rdma->context, &attr);
+	return cq ? ibv_cq_ex_to_cq(cq) : NULL;
+}
+
 int rdma_qp_open_as(struct rdma *rdma, const struct rdma_qp_options *options, struct rdma_qp *qp)
 {
 	int ret;
@@ -187,7 +201,7 @@ int rdma_qp_open_as(struct rdma *rdma, const struct rdma_qp_options *options, st
 	ret = choose_psn(qp);
 	if (ret)
 		return ret;
-	qp->cq = ibv_create_cq(rdma->context, 2 * RDMA_DEPTH, NULL, NULL, 0);
+	qp->cq = make_cq(qp);
 	if (!qp->cq)
 		return -errno;
 	ret = make_qp(qp);

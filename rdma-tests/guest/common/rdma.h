@@ -7,6 +7,7 @@
 #ifndef GUEST_COMMON_RDMA_H
 #define GUEST_COMMON_RDMA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,7 @@ struct rdma_qp_options {
 	uint32_t pieces;	/* of memory, per work request: 1 */
 	uint32_t inline_length; /* no inline data */
 	uint64_t send_ops;	/* for ibv_wr_*(): none */
+	bool extended_cq;	/* for ibv_start_poll() and so on: no */
 };
 
 struct rdma_qp {
