@@ -16,7 +16,7 @@ symbol_renames() { prefixed_symbols "$1" | sed -E 's/^(rdmacore[0-9]+_[0-9]+_)(.
 
 # What comes to rxe-*.c, of what the provider calls: names as the shared library has them.
 routed_calls() {
-	printf '%s\n' 'verbs_set_ops provider_set_ops'
+	printf '%s\n' 'verbs_set_ops provider_set_ops' "verbs_register_driver_$nn provider_register"
 	[[ -z $data_path ]] || printf '%s\n' 'calloc provider_calloc' 'mmap provider_mmap'
 }
 
@@ -53,30 +53,57 @@ read_layout() {
 	done
 }
 
-# Where the static libraries are; sets a_provider and a_verbs, or unusable.
+# The folder with the headers that belong to the library: of its own prefix.
+headers_of() {
+	local dir
+	dir=$(dirname "$1")
+	while [[ $dir != / ]]; do
+		dir=$(dirname "$dir")
+		[[ -e $dir/include/infiniband/verbs.h ]] || continue
+		printf '%s\n' "$dir/include"
+		return
+	done
+}
+
+# Where the static libraries are; sets a_provider, a_verbs and headers, or unusable.
 find_static_libraries() {
 	local libdir dev
-	# The version is named lest apt upgrades the library to fit another one.
-	need "/usr/include/infiniband/verbs.h:libibverbs-dev=$version"
-	libdir=$(dirname "$(readlink -f "$lib")")
-	dev=$(dpkg-query -W -f '${Version}' libibverbs-dev)
-	if [[ $dev != "$version" ]]; then
-		cannot "libibverbs-dev is $dev, $package is $version: its static provider does not fit" \
-			"Bring both to the same version (apt-get install libibverbs-dev $package)."
-		return
+	libdir=$(dirname "$lib")
+	if [[ -z $foreign ]]; then
+		# The version is named lest apt upgrades the library to fit another one.
+		need "/usr/include/infiniband/verbs.h:libibverbs-dev=$version"
+		dev=$(dpkg-query -W -f '${Version}' libibverbs-dev)
+		if [[ $dev != "$version" ]]; then
+			cannot "libibverbs-dev is $dev, $package is $version: its static provider does not fit" \
+				"Bring both to the same version (apt-get install libibverbs-dev $package)."
+			return
+		fi
 	fi
 	a_provider=$libdir/librxe-rdmav$nn.a
 	a_verbs=$libdir/libibverbs.a
-	[[ -r $a_provider && -r $a_verbs ]] ||
-		cannot "this libibverbs-dev has no static provider ($a_provider, $a_verbs)"
+	headers=$(headers_of "$lib")
+	if [[ ! -r $a_provider || ! -r $a_verbs || -z $headers ]]; then
+		cannot "there is no static provider that goes with $lib" \
+			"Looked for $a_provider, $a_verbs, and include/infiniband/verbs.h above them."
+	fi
 }
 
-# compile SOURCE OBJECT: against libibverbs' headers.
+# Of this very release, going by the names of symbols in it.
+static_library_fits() {
+	local symbols prefix
+	prefix=rdmacore${upstream//./_}_
+	symbols=$(prefixed_symbols "$1")
+	[[ $symbols == "$prefix"* ]] && return
+	cannot "$a_provider is not of rdma-core $upstream, of which $lib is"
+	return 1
+}
+
+# compile SOURCE OBJECT: against the library's own headers.
 compile() {
 	local options=()
 	[[ -z $data_path ]] || options+=(-DWITH_DATA_PATH)
-	! grep -q 'wr_flush)' /usr/include/infiniband/verbs.h || options+=(-DHAVE_WR_FLUSH)
-	run "compiling ${1##*/}" gcc -O2 -g -Wall -Wextra -fPIC "${layout[@]}" \
+	! grep -q 'wr_flush)' "$headers/infiniband/verbs.h" || options+=(-DHAVE_WR_FLUSH)
+	run "compiling ${1##*/}" gcc -O2 -g -Wall -Wextra -fPIC -I "$headers" "${layout[@]}" \
 		"${options[@]}" -c "$here/$1" -o "$2"
 }
 
@@ -107,7 +134,7 @@ route_calls() {
 }
 
 build_from_archive() {
-	local dir=$work/archive a_provider a_verbs layout data_path=''
+	local dir=$work/archive a_provider a_verbs headers layout data_path=''
 	need gcc:gcc /usr/include/stdio.h:libc6-dev readelf:binutils
 	nn=$(private_abi "$lib")
 	find_static_libraries
@@ -117,6 +144,7 @@ build_from_archive() {
 	mkdir "$dir"
 	ar p "$a_provider" rxe.c.o >"$dir/rxe.o"
 	ar p "$a_verbs" dummy_ops.c.o >"$dir/dummy_ops.o"
+	static_library_fits "$dir/rxe.o" || return 0
 	if ! read_layout "$dir/dummy_ops.o" "$dir/rxe.o"; then
 		cannot "the layout of libibverbs' ops could not be read from $a_verbs"
 		return

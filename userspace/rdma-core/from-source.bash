@@ -60,15 +60,13 @@ checksums() {
 
 # Leaves the tarballs of the installed version's source package in $1.
 fetch_source() {
-	local to=$1 apt=$work/apt offers offered
+	local to=$1 apt=$work/apt offers offered said
 	private_apt "$apt"
 	run "fetching the list of source packages" apt-get -c "$apt/apt.conf" update || true
 	offers=$(apt-cache -c "$apt/apt.conf" showsrc --only-source "$source" 2>>"$log") || true
 	offered=$(sed -n 's/^Version: //p' <<<"$offers" | sort -u | paste -sd ' ')
 	if [[ " $offered " != *" $source_version "* ]]; then
-		cannot "the configured mirrors offer the source of $source ${offered:-in no version}, installed is $source_version" \
-			"Bring the installed packages up to date (apt-get install $package ibverbs-providers)," \
-			"or give the source with --source-dir or --tarball."
+		source_not_offered "$offered"
 		return
 	fi
 
@@ -78,10 +76,27 @@ fetch_source() {
 	if ! (cd "$to" && run "fetching $source $source_version" apt-get -c "$apt/apt.conf" \
 		source --download-only --only-source "$source=$source_version") &&
 		! (cd "$to" && sha256sum --check --strict --status sha256sums 2>>"$log"); then
-		grep '^E: ' "$log" | sort -u | sed 's/^/  | /' >&2 || true
+		mapfile -t said < <(grep '^E: ' "$log" | sort -u)
 		cannot "the mirrors list the source of $source $source_version but do not hand it out" \
-			"Try again later, or give it with --source-dir or --tarball."
+			"${said[@]}" "Try again later, or give it with --source-dir or --tarball."
 	fi
+}
+
+unreachable='Could not resolve|Temporary failure|[Cc]ould not connect|Unable to connect|Network is unreachable|timed out'
+
+# Not because of what the mirrors have, when nobody could ask them.
+source_not_offered() {
+	local offered=$1 said advice=("Give the source with --source-dir or --tarball.")
+	said=$(grep -E -m1 "$unreachable" "$log") || true
+	if [[ -z $offered && -n $said ]]; then
+		cannot "the mirrors cannot be reached" "$said" "Check the network, or use --source-dir or --tarball."
+		return
+	fi
+	if [[ -n $offered ]] && dpkg --compare-versions "${offered##* }" gt "$source_version"; then
+		advice+=("Or bring the installed packages up to date (apt-get install $package ibverbs-providers).")
+	fi
+	cannot "the configured mirrors offer the source of $source ${offered:-in no version}, installed is $source_version" \
+		"${advice[@]}"
 }
 
 # --- unpacking --------------------------------------------------------------
@@ -89,7 +104,7 @@ fetch_source() {
 unpack_package() {
 	local from=$1 to=$2 part
 	mkdir -p "$to"
-	run "unpacking" tar -C "$to" --strip-components=1 -xf "$from/${source}_$(upstream_of "$source_version")".orig.tar.* ||
+	run "unpacking" tar -C "$to" --strip-components=1 -xf "$from/${source}_$upstream".orig.tar.* ||
 		explain "unpacking the source"
 	for part in "$from"/*.debian.tar.*; do
 		[[ -e $part ]] || continue
@@ -138,9 +153,13 @@ cmake_value() {
 check_version() {
 	local tree=$1 is want
 	is=$(cmake_value "$tree" PACKAGE_VERSION)
-	want=$(upstream_of "$source_version")
+	want=$upstream
 	[[ $is == "$want" ]] && return
-	((check)) || die "$origin is rdma-core ${is:-of an unknown version}, $package is $want" \
+	if [[ -z $want && $(cmake_value "$tree" IBVERBS_PABI_VERSION) == "$(private_abi "$lib")" ]]; then
+		say "taking your word that $lib is rdma-core $is: its private ABI is the same"
+		return
+	fi
+	((check)) || die "$origin is rdma-core ${is:-of an unknown version}, $package is ${want:-another release}" \
 		"A provider only works with the libibverbs it was written for." \
 		"Give the source of $want (or use --check to see whether it builds at all)."
 	say "only checking: this is rdma-core $is, installed is $want"
@@ -233,6 +252,15 @@ build_tree() {
 	run "building the provider" ninja -C "$build" "lib/librxe-rdmav$nn.so" || explain "building the provider"
 }
 
+# Once more, with the check whether it is the right libibverbs.
+relink() {
+	local object=$work/provider.o built
+	built=$(find "$1" -name rxe.c.o)
+	[[ -n $built && $built != *$'\n'* ]] || die "rdma-core's build system has changed: where is rxe.c.o?" "$built"
+	objcopy --redefine-sym "verbs_register_driver_$nn=provider_register" "$built" "$object"
+	link_provider "$object"
+}
+
 source_tools=(gcc:gcc /usr/include/stdio.h:libc6-dev readelf:binutils cmake:cmake ninja:ninja-build
 	pkg-config:pkg-config python3:python3-minimal patch:patch xz:xz-utils)
 
@@ -255,6 +283,11 @@ build_from_source() {
 	local tree=$work/tree
 	source_in_reach
 	[[ -z $unusable ]] || return 0
+	if [[ -z $source_dir$tarball && -n $foreign ]]; then
+		cannot "$lib is not the installed package's, and where its source is cannot be known" \
+			"Give the source of rdma-core $upstream with --source-dir or --tarball."
+		return
+	fi
 	if [[ -z $source_dir$tarball ]]; then
 		# Before the tools are installed: it may turn out to be in vain.
 		fetch_source "$work/package"
@@ -268,4 +301,6 @@ build_from_source() {
 	apply_fixes "$tree"
 	build_tree "$tree" "$work/build"
 	so=$work/build/lib/librxe-rdmav$nn.so
+	# Only a check: there may be no libibverbs of this release.
+	((check)) || relink "$work/build"
 }
