@@ -20,6 +20,7 @@ struct cli {
 	const struct cli_command *command;
 	unsigned int options; /* CLI_BIT()s that were given */
 	const char *device;   /* value of --device, or NULL */
+	const char *program;  /* value of --program, or NULL */
 	char **operands;
 	int nr_operands;
 

@@ -19,6 +19,7 @@ static const char *const group_ids[] = {
 	[GROUP_KERNEL] = "kernel",
 	[GROUP_MEMTYPE] = "memory-type",
 	[GROUP_RDMA] = "rdma",
+	[GROUP_PROGRAM] = "program",
 };
 
 struct finding *finding_add(struct doctor *doctor, enum group group, enum answer answer,
@@ -176,12 +177,15 @@ static void print_title(const struct doctor *doctor, enum group group)
 		[GROUP_KERNEL] = "Kernel features",
 		[GROUP_MEMTYPE] = "Memory types, read from the page table",
 		[GROUP_RDMA] = "RDMA devices that take dma-bufs",
+		[GROUP_PROGRAM] = "The program",
 	};
 
 	putchar('\n');
 	out_styled(OUT_BOLD, "%s", titles[group]);
 	if (group == GROUP_KERNEL && *doctor->device)
 		printf(", as found on %s", doctor->device);
+	if (group == GROUP_PROGRAM)
+		printf(" %s", doctor->cli->program);
 	putchar('\n');
 }
 
@@ -235,6 +239,8 @@ static enum cli_status examine(struct doctor *doctor)
 	status = doctor_examine_device(doctor);
 	if (!status)
 		doctor_examine_rdma(doctor);
+	if (!status && doctor->cli->program)
+		status = doctor_examine_program(doctor, doctor->cli->program);
 	return status;
 }
 

@@ -20,6 +20,7 @@ enum group {
 	GROUP_KERNEL,
 	GROUP_MEMTYPE,
 	GROUP_RDMA,
+	GROUP_PROGRAM,
 	NR_GROUPS,
 };
 
@@ -59,5 +60,7 @@ void doctor_examine_machine(struct doctor *doctor);
 /* Kernel features and memory types; CLI_OK unless --device names a wrong one. */
 enum cli_status doctor_examine_device(struct doctor *doctor);
 void doctor_examine_rdma(struct doctor *doctor);
+/* Which libibverbs this file would be given; CLI_OK unless it cannot be read. */
+enum cli_status doctor_examine_program(struct doctor *doctor, const char *path);
 
 #endif

@@ -16,6 +16,7 @@
 
 #include <dlfcn.h>
 
+#include "doctor_provider.h"
 #include "doctor_verbs.h"
 
 static bool load(struct verbs_api *api)
@@ -100,6 +101,30 @@ static void cannot_probe(struct finding *finding, const char *what, int error)
 		finding_fix(finding, "`ibv_devinfo` should work first");
 }
 
+/* The file that a function is in; NULL when nobody knows. */
+static const char *file_of(const void *function)
+{
+	Dl_info found;
+
+	return dladdr(function, &found) ? found.dli_fname : NULL;
+}
+
+/* The provider is the one whose function posts this device's work. */
+static void examine_provider(struct doctor *doctor, const struct verbs_api *api,
+			     struct ibv_context *context, const char *name)
+{
+	const char *provider = file_of((const void *)context->ops.post_send);
+	const char *library = file_of((const void *)api->get_device_list);
+	char id[48], ability[48];
+
+	if (!provider || !library || !is_rxe_provider(provider))
+		return;
+	snprintf(id, sizeof(id), "rdma-data-path:%.32s", name);
+	snprintf(ability, sizeof(ability), "%.32s: data path", name);
+	provider_judge(finding_add(doctor, GROUP_RDMA, ANSWER_UNKNOWN, id, ability), provider,
+		       library);
+}
+
 static void probe_device(struct doctor *doctor, const struct verbs_api *api,
 			 struct ibv_device *device)
 {
@@ -124,6 +149,7 @@ static void probe_device(struct doctor *doctor, const struct verbs_api *api,
 	} else {
 		cannot_probe(finding, "allocating a protection domain", errno);
 	}
+	examine_provider(doctor, api, context, name);
 	api->close_device(context);
 }
 
@@ -134,6 +160,24 @@ static void no_device(struct doctor *doctor)
 
 	finding_why(finding, "there is none");
 	finding_fix(finding, "soft-RoCE needs no hardware: rdma link add rxe0 type rxe netdev NETDEV");
+}
+
+/* Not the same as that there is none. */
+static void cannot_list(struct doctor *doctor, int error)
+{
+	struct finding *finding = finding_add(doctor, GROUP_RDMA, ANSWER_UNKNOWN, "rdma",
+					      "RDMA devices");
+
+	if (error == ENOSYS) {
+		finding->answer = ANSWER_NO;
+		finding_why(finding, "this kernel has no RDMA support, or has not loaded it");
+		finding_fix(finding, "modprobe ib_uverbs, and rdma_rxe for soft-RoCE, which needs "
+				     "no hardware");
+		return;
+	}
+	finding_why(finding, "libibverbs cannot list them: %s",
+		    error ? strerror(error) : "it does not say why");
+	finding_fix(finding, "see what `ibv_devices` says, here and as root");
 }
 
 static void no_library(struct doctor *doctor)
@@ -156,13 +200,17 @@ void doctor_examine_rdma(struct doctor *doctor)
 		no_library(doctor);
 		return;
 	}
+	errno = 0;
 	devices = api.get_device_list(&count);
-	if (!devices || !count)
+	if (!devices) {
+		cannot_list(doctor, errno);
+		return;
+	}
+	if (!count)
 		no_device(doctor);
 	for (int i = 0; i < count; i++)
 		probe_device(doctor, &api, devices[i]);
-	if (devices)
-		api.free_device_list(devices);
+	api.free_device_list(devices);
 	/* Providers may have left threads or handlers behind: stays loaded. */
 }
 

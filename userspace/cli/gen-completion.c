@@ -10,6 +10,7 @@ static const char *const words_function[] = {
 	[CLI_WORDS_PCI] = "_peerbar_pci",
 	[CLI_WORDS_BOUND] = "_peerbar_bound",
 	[CLI_WORDS_COMMAND] = "_peerbar_commands",
+	[CLI_WORDS_FILE] = "_peerbar_files",
 };
 
 static void print_option_words(unsigned int options)
@@ -73,7 +74,9 @@ static const char head[] =
 	"\t(shopt -s nullglob; cd /sys/bus/pci/devices 2>/dev/null && echo *)\n}\n\n"
 	"_peerbar_bound()\n{\n"
 	"\t(shopt -s nullglob; cd /sys/bus/pci/drivers 2>/dev/null || exit 0\n"
-	"\t for path in *vfio*/*:*:*.*; do echo \"${path##*/}\"; done)\n}\n\n";
+	"\t for path in *vfio*/*:*:*.*; do echo \"${path##*/}\"; done)\n}\n\n"
+	"_peerbar_files()\n{\n"
+	"\tcompgen -f -- \"$current\"\n}\n\n";
 
 /*
  * A PCI address holds colons, at which bash breaks words. So the current word

@@ -100,6 +100,8 @@ static enum cli_status parse_options(struct cli *cli, int argc, char **argv,
 			return bad_option(cli, letter, argv[optind - 1], options);
 		if (letter == cli_options[CLI_OPT_DEVICE].letter)
 			cli->device = optarg;
+		if (letter == cli_options[CLI_OPT_PROGRAM].letter)
+			cli->program = optarg;
 		cli->options |= CLI_BIT(option_of(letter));
 	}
 	cli->operands = argv + optind;

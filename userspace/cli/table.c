@@ -25,6 +25,11 @@ const struct cli_option cli_options[CLI_NR_OPTIONS] = {
 		.name = "passive", .letter = 'p',
 		.help = "open no device, and leave unknown what it takes one for",
 	},
+	[CLI_OPT_PROGRAM] = {
+		.name = "program", .letter = 'x', .value = "FILE",
+		.words = CLI_WORDS_FILE,
+		.help = "also tell which libibverbs and provider this program gets",
+	},
 	[CLI_OPT_VERBOSE] = {
 		.name = "verbose", .letter = 'v',
 		.help = "say on standard error what is being tried",
@@ -63,8 +68,10 @@ const struct cli_command cli_commands[CLI_NR_COMMANDS] = {
 			"Opening a device may reset it; a device in use by another program is left\n"
 			"alone, and --passive opens none. As root, on a kernel that can dump page\n"
 			"tables, the memory type of a write-combining mapping is read back as well.\n"
+			"A program named with --program is read, never run.\n"
 			"The exit status is 0 when the examination could be made, whatever it found.\n",
-		.options = COMMON | CLI_BIT(CLI_OPT_DEVICE) | CLI_BIT(CLI_OPT_PASSIVE),
+		.options = COMMON | CLI_BIT(CLI_OPT_DEVICE) | CLI_BIT(CLI_OPT_PASSIVE) |
+			   CLI_BIT(CLI_OPT_PROGRAM),
 	},
 	[CLI_BIND] = {
 		.name = "bind",

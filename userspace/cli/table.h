@@ -26,6 +26,7 @@ enum cli_option_id {
 	CLI_OPT_FORCE,
 	CLI_OPT_JSON,
 	CLI_OPT_PASSIVE,
+	CLI_OPT_PROGRAM,
 	CLI_OPT_VERBOSE,
 	CLI_OPT_HELP,
 	CLI_OPT_VERSION,
@@ -40,6 +41,7 @@ enum cli_words {
 	CLI_WORDS_PCI,	 /* addresses of PCI devices */
 	CLI_WORDS_BOUND, /* addresses of devices bound to vfio-pci */
 	CLI_WORDS_COMMAND,
+	CLI_WORDS_FILE,
 };
 
 struct cli_option {
