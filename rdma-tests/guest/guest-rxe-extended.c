@@ -5,13 +5,13 @@
  * both, so a flush is put into the send queue by hand.
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <peerbar/mmio.h>
 #include <rdma/rdma_user_rxe.h>
 
 #include "loopback.h"
+#include "ring.h"
 #include "work.h"
 
 #define BASE  MIB(1)
@@ -171,33 +171,6 @@ static void atomic_write_revoked(void)
 	bench_close(&b);
 }
 
-/* Looks for the work request with this id in one mapping of the provider's. */
-static struct rxe_send_wr *find_in(uintptr_t from, uintptr_t to, uint64_t id)
-{
-	for (uintptr_t at = from; at + sizeof(struct rxe_send_wr) <= to; at += sizeof(id))
-		if (*(uint64_t *)at == id)
-			return (struct rxe_send_wr *)at;
-	return NULL;
-}
-
-/* In all of the queues, which are shared with the kernel. */
-static struct rxe_send_wr *find_request(uint64_t id)
-{
-	FILE *maps = fopen("/proc/self/maps", "re");
-	struct rxe_send_wr *found = NULL;
-	uintptr_t from, to;
-	char line[512];
-
-	CHECK(maps, "/proc/self/maps: %s", strerror(errno));
-	while (!found && fgets(line, sizeof(line), maps))
-		if (strstr(line, "/uverbs") &&
-		    sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &from, &to) == 2)
-			found = find_in(from, to, id);
-	fclose(maps);
-	CHECK(found, "no such request in the provider's queues");
-	return found;
-}
-
 /* Makes a flush of a write that the kernel does not know of yet. */
 static int flush(struct bench *b, uint64_t remote, uint32_t rkey, uint8_t level)
 {
@@ -209,18 +182,16 @@ static int flush(struct bench *b, uint64_t remote, uint32_t rkey, uint8_t level)
 		.level = level,
 	};
 	struct ibv_qp_ex *qp = ibv_qp_to_qp_ex(b->a.qp);
-	/* Queues keep what was in them: each request is to be told from all others. */
-	static uint64_t id = BYTES;
 	struct rxe_send_wr *wr;
 	struct ibv_wc wc;
 
 	_Static_assert(sizeof(part) <= sizeof(wr->wr), "it fits");
 	ibv_wr_start(qp);
-	qp->wr_id = ++id;
+	qp->wr_id = ring_id();
 	qp->wr_flags = IBV_SEND_SIGNALED;
 	ibv_wr_rdma_write(qp, rkey, remote);
 	ibv_wr_set_sge(qp, b->l.mem.mr->lkey, (uintptr_t)b->l.mem.at, part.length);
-	wr = find_request(id);
+	wr = ring_find(qp->wr_id);
 	CHECK(wr->opcode == IBV_WR_RDMA_WRITE && wr->wr.rdma.remote_addr == remote &&
 		      wr->wr.rdma.rkey == rkey,
 	      "not the request that was looked for");
