@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Every verb on a memory region over a slice, compared by CPU. */
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -363,6 +364,59 @@ static void part_of_a_buffer(void)
 	bench_close(&b);
 }
 
+#define ADDS 200
+
+struct adder {
+	struct bench *b;
+	struct ibv_mr *mr;
+	int status;
+};
+
+/* On queue pairs of its own. */
+static void *add(void *arg)
+{
+	struct adder *a = arg;
+	struct rdma_qp peer, owner;
+	struct rdma_mem mem;
+
+	a->status = rdma_qp_pair_open(&a->b->l.rdma, &peer, &owner);
+	if (a->status)
+		return NULL;
+	a->status = rdma_mem_open(&a->b->l.rdma, 8, &mem);
+	if (!a->status) {
+		for (int i = 0; i < ADDS && !a->status; i++)
+			a->status = rdma_fetch_add(&peer, &mem, IOVA, a->mr->rkey, 1);
+		rdma_mem_close(&mem);
+	}
+	rdma_qp_close(&peer);
+	rdma_qp_close(&owner);
+	return NULL;
+}
+
+/* Atomics through two regions on one buffer exclude each other. */
+static void atomics_of_two_regions(void)
+{
+	struct adder adders[2];
+	pthread_t threads[2];
+	struct bench b;
+
+	bench_open(&b, NC);
+	peerbar_write64(b.slice.at, 0);
+	for (int i = 0; i < 2; i++) {
+		adders[i].b = &b;
+		adders[i].mr = loopback_register(&b.l, b.slice.buffer, 0, KIB(4), IOVA);
+		CHECK(!pthread_create(&threads[i], NULL, add, &adders[i]), "thread");
+	}
+	for (int i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		CHECK_WC(adders[i].status, 0);
+		CHECK_OK(-ibv_dereg_mr(adders[i].mr));
+	}
+	CHECK(peerbar_read64(b.slice.at) == 2 * ADDS, "%llu of %d",
+	      (unsigned long long)peerbar_read64(b.slice.at), 2 * ADDS);
+	bench_close(&b);
+}
+
 /* Ranges scattered over the BAR are one piece to the peer. */
 static void many_ranges(void)
 {
@@ -418,6 +472,7 @@ static const struct tap_case cases[] = {
 	{"zero_length", zero_length},
 	{"atomics_noncached", atomics_noncached},
 	{"atomics_write_combining", atomics_write_combining},
+	{"atomics_of_two_regions", atomics_of_two_regions},
 	{"send_receive", send_receive},
 	{"local_side", local_side},
 	{"slice_to_slice", slice_to_slice},

@@ -8,6 +8,7 @@
 
 #include <peerbar/mmio.h>
 
+#include "clock.h"
 #include "loopback.h"
 #include "raw.h"
 
@@ -200,7 +201,7 @@ static void key_stays_reserved(void)
 	bench_close(&b);
 }
 
-/* A reset kills regions too, and this version does not bring them back. */
+/* A reset is the end of a region: its owner registers the buffer again. */
 static void reset(void)
 {
 	struct ibv_mr *again;
@@ -275,6 +276,35 @@ static void during_registration(void)
 	}
 }
 
+/*
+ * A device may take long for each access. A revocation in the middle of a packet is over before the packet is: it
+ * waits for a line. The device here is quick; kernels in which it isn't are among the mutations.
+ */
+static void waits_for_a_line_only(void)
+{
+	struct rdma_op op;
+	struct ibv_wc wc;
+	struct bench b;
+	long long start;
+
+	bench_open(&b);
+	op = (struct rdma_op){.opcode = IBV_WR_RDMA_WRITE,
+			      .local = (uintptr_t)b.l.mem.at,
+			      .lkey = b.l.mem.mr->lkey,
+			      .length = KIB(4),
+			      .remote = IOVA,
+			      .rkey = b.mr->rkey};
+	b.slice.at[0] = 0;
+	b.l.mem.at[0] = 1;
+	CHECK_OK(rdma_post(&b.l.peer, &op));
+	AWAIT(b.slice.at[0], 5000, "nothing is written");
+	start = clock_ms();
+	CHECK_OK(peerbar_buffer_revoke(b.slice.buffer));
+	CHECK(clock_ms() - start < 3000, "it took %lld ms", clock_ms() - start);
+	rdma_wait(&b.l.peer, &wc);
+	bench_close(&b);
+}
+
 static const struct tap_case cases[] = {
 	{"remote_write", remote_write},
 	{"remote_read", remote_read},
@@ -286,6 +316,7 @@ static const struct tap_case cases[] = {
 	{"reset", reset},
 	{"device_closed", device_closed},
 	{"during_registration", during_registration, 120},
+	{"waits_for_a_line_only", waits_for_a_line_only},
 };
 
 TAP_MAIN(cases)
