@@ -2,12 +2,14 @@
 /*
  * The only program in the guest's initramfs: process 1.
  *
- * It turns the host's root, exported read-only over 9p, into the guest's root, and then does what the host asks
- * for over one virtio-serial port: runs a set-up script, runs one command, carries its input, output and exit
- * status, and powers the machine off. Frames in both directions are a type byte, a 32-bit little-endian length
- * and that many bytes; scripts/lib/guest.py is the other end and lists the types.
+ * It makes the guest's root out of the host's (root.c), and then does what the host asks for over one virtio-serial
+ * port: runs a set-up script, runs one command, carries its input, output and exit status, and powers the machine
+ * off. Frames in both directions are a type byte, a 32-bit little-endian length and that many bytes;
+ * scripts/lib/guest.py is the other end and lists the types.
  */
 #define _GNU_SOURCE
+#include "guest.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
@@ -28,24 +29,18 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MODULES "/modules/list"
-#define ROOT "/root"
 #define PORT "/dev/vport0p1"
 #define CHUNK (64 * 1024)
 #define KMEMLEAK "/sys/kernel/debug/kmemleak"
 
-struct frame {
-	uint8_t type;
-	uint32_t len;
-	char *data; /* one NUL more than len, for strings */
-};
-
-/* A growing NULL-terminated vector of strings: the environment, the arguments. */
-struct strv {
-	char **v;
-	size_t n;
+/* A resource limit of the command, as the host sends it. */
+struct limit {
+	int32_t resource;
+	struct rlimit value;
 };
 
 static struct {
@@ -53,6 +48,9 @@ static struct {
 	int sigfd;
 	struct strv env, argv;
 	char *cwd;
+	const struct limit *limits;
+	size_t n_limits;
+	uint32_t umask;
 	bool tty;
 	struct winsize win;
 	pid_t pid;
@@ -62,7 +60,7 @@ static struct {
 	size_t input_done;
 } g = { .port = -1, .in = -1, .out = -1, .err = -1 };
 
-static void power_off(void)
+static void __attribute__((noreturn)) power_off(void)
 {
 	sync();
 	reboot(RB_POWER_OFF);
@@ -71,7 +69,7 @@ static void power_off(void)
 }
 
 /* Standard error is the console: the host reads it together with the kernel log. */
-static void die(const char *fmt, ...)
+void die(const char *fmt, ...)
 {
 	char msg[512];
 	va_list ap;
@@ -139,31 +137,13 @@ static struct frame recv_frame(void)
 	return f;
 }
 
-static void strv_add(struct strv *s, char *item)
+void strv_add(struct strv *s, char *item)
 {
 	s->v = realloc(s->v, (s->n + 2) * sizeof(*s->v));
 	if (!s->v)
 		die("out of memory");
 	s->v[s->n++] = item;
 	s->v[s->n] = NULL;
-}
-
-static void mkdirs(char *path)
-{
-	for (char *p = path + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = 0;
-		mkdir(path, 0755);
-		*p = '/';
-	}
-	mkdir(path, 0755);
-}
-
-static void do_mount(const char *src, const char *dst, const char *type, unsigned long flags, const char *opts)
-{
-	if (mount(src, dst, type, flags, opts))
-		die("mount %s on %s (%s): %m", src, dst, type);
 }
 
 static void load_module(const char *path, const char *parameters)
@@ -191,82 +171,13 @@ static void load_modules(void)
 		fclose(list);
 }
 
-static void mount_root(void)
-{
-	mkdir(ROOT, 0755);
-	do_mount("root", ROOT, "9p", MS_RDONLY, "trans=virtio,version=9p2000.L,msize=512000,cache=loose");
-	do_mount("proc", ROOT "/proc", "proc", 0, NULL);
-	do_mount("sysfs", ROOT "/sys", "sysfs", 0, NULL);
-	do_mount("debugfs", ROOT "/sys/kernel/debug", "debugfs", 0, NULL);
-	do_mount("devtmpfs", ROOT "/dev", "devtmpfs", 0, "mode=0755");
-	mkdir(ROOT "/dev/pts", 0755);
-	mkdir(ROOT "/dev/shm", 01777);
-	mkdir(ROOT "/dev/mqueue", 01777);
-	mkdir(ROOT "/dev/hugepages", 0755);
-	do_mount("devpts", ROOT "/dev/pts", "devpts", 0, "mode=0620,ptmxmode=0666");
-	do_mount("mqueue", ROOT "/dev/mqueue", "mqueue", 0, NULL);
-	do_mount("hugetlbfs", ROOT "/dev/hugepages", "hugetlbfs", 0, NULL);
-	symlink("/proc/self/fd", ROOT "/dev/fd");
-	symlink("/proc/self/fd/0", ROOT "/dev/stdin");
-	symlink("/proc/self/fd/1", ROOT "/dev/stdout");
-	symlink("/proc/self/fd/2", ROOT "/dev/stderr");
-}
-
-/* What is below these on the host is hidden by a tmpfs, except for the folders the host asks to keep. */
-static const char *const scratch[] = { "/tmp", "/var/tmp", "/run", "/dev/shm" };
-
-/*
- * Hide the scratch folders behind tmpfs. The folders to keep (where the caller stands, the checkout, the cache)
- * are held elsewhere meanwhile and put back at their place.
- */
-static void mount_scratch(const struct strv *keep)
-{
-	char hold[32], path[4096];
-	struct stat st;
-
-	for (size_t i = 0; i < keep->n; i++) {
-		snprintf(hold, sizeof(hold), "/keep%zu", i);
-		snprintf(path, sizeof(path), ROOT "%s", keep->v[i]);
-		mkdir(hold, 0755);
-		do_mount(path, hold, NULL, MS_BIND, NULL);
-	}
-	for (size_t i = 0; i < sizeof(scratch) / sizeof(*scratch); i++) {
-		snprintf(path, sizeof(path), ROOT "%s", scratch[i]);
-		/* /var/run and the like may be links; the folder itself may be missing on a small root */
-		if (!lstat(path, &st) && S_ISDIR(st.st_mode))
-			do_mount("tmpfs", path, "tmpfs", MS_NOSUID, "mode=1777");
-	}
-	mkdir(ROOT "/run/lock", 01777);
-	for (size_t i = 0; i < keep->n; i++) {
-		snprintf(hold, sizeof(hold), "/keep%zu", i);
-		snprintf(path, sizeof(path), ROOT "%s", keep->v[i]);
-		mkdirs(path);
-		do_mount(hold, path, NULL, MS_MOVE, NULL);
-	}
-}
-
-static void mount_share(const char *dir)
-{
-	char path[4096];
-
-	snprintf(path, sizeof(path), ROOT "%s", dir);
-	mkdirs(path);
-	do_mount("share", path, "9p", MS_NOSUID | MS_NODEV, "trans=virtio,version=9p2000.L,msize=512000,cache=mmap");
-}
-
-static void enter_root(void)
-{
-	if (chdir(ROOT) || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
-		die("make the 9p mount the root: %m");
-}
-
 /* The port is there as soon as the driver is, the host's end a moment later: until then reads say end of file. */
 static void open_port(void)
 {
 	struct pollfd p = { .events = POLLIN };
 
 	for (int i = 0; i < 2000 && g.port < 0; i++) {
-		g.port = open(ROOT PORT, O_RDWR | O_CLOEXEC);
+		g.port = open(PORT, O_RDWR | O_CLOEXEC);
 		if (g.port < 0)
 			usleep(5000);
 	}
@@ -291,11 +202,45 @@ static void child_prepare(void)
 	environ = g.env.v;
 }
 
+/* No process may have a higher limit of descriptors than this, whose default the host may have raised. */
+static void allow_descriptors(rlim_t wanted)
+{
+	static const char path[] = "/proc/sys/fs/nr_open";
+	unsigned long long now = 0;
+	FILE *f = fopen(path, "r+e");
+
+	if (!f)
+		return;
+	if (fscanf(f, "%llu", &now) == 1 && now < wanted) {
+		rewind(f);
+		fprintf(f, "%llu", (unsigned long long)wanted);
+	}
+	fclose(f);
+}
+
+/* What the command inherits from whoever called scripts/vm. */
+static void inherit(void)
+{
+	umask(g.umask);
+	for (size_t i = 0; i < g.n_limits; i++) {
+		const struct limit *l = &g.limits[i];
+
+		if (l->resource == RLIMIT_NOFILE)
+			allow_descriptors(l->value.rlim_max);
+		if (!setrlimit(l->resource, &l->value))
+			continue;
+		dprintf(2, "vm: cannot set resource limit %d in the guest: %s\n", l->resource,
+			strerror(errno));
+		_exit(125);
+	}
+}
+
 /* Runs in the child: errors go where the command's own would. */
 static void child_exec(void)
 {
 	int err;
 
+	inherit();
 	if (chdir(g.cwd)) {
 		dprintf(2, "vm: cannot enter %s in the guest: %s\n", g.cwd, strerror(errno));
 		_exit(125);
@@ -508,6 +453,22 @@ static bool pump(void)
 	return !(p[0].revents & POLLIN) || host_frame();
 }
 
+/* The flags of the processor, for a host whose own has more. */
+static void send_processor(void)
+{
+	FILE *f = fopen("/proc/cpuinfo", "re");
+	char line[8192];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "flags", 5))
+			continue;
+		send_frame('c', line, strlen(line));
+		break;
+	}
+	if (f)
+		fclose(f);
+}
+
 static void run_command(void)
 {
 	char status[4];
@@ -521,6 +482,8 @@ static void run_command(void)
 	while (g.pid > 0 || g.out >= 0 || g.err >= 0)
 		if (!pump())
 			return;
+	if (g.status == 128 + SIGILL)
+		send_processor();
 	memcpy(status, &g.status, sizeof(status));
 	send_frame('x', status, sizeof(status));
 	while (pump())
@@ -544,37 +507,84 @@ static void report_leaks(void)
 	close(fd);
 }
 
+static void set_clock(const struct frame *f)
+{
+	struct timespec now;
+
+	if (f->len != sizeof(now))
+		die("a clock of %u bytes", f->len);
+	memcpy(&now, f->data, sizeof(now));
+	if (clock_settime(CLOCK_REALTIME, &now))
+		die("set the clock: %m");
+}
+
+/* Frames that say how the command is to be run. Returns false for any other. Their data is kept. */
+static bool command_frame(const struct frame *f)
+{
+	switch (f->type) {
+	case 'e':
+		strv_add(&g.env, f->data);
+		return true;
+	case 'a':
+		strv_add(&g.argv, f->data);
+		return true;
+	case 'c':
+		g.cwd = f->data;
+		return true;
+	case 'L':
+		g.limits = (const struct limit *)f->data;
+		g.n_limits = f->len / sizeof(*g.limits);
+		return true;
+	case 'u':
+		memcpy(&g.umask, f->data, sizeof(g.umask));
+		return true;
+	case 'p':
+		g.tty = true;
+		memcpy(&g.win, f->data, f->len < sizeof(g.win) ? f->len : sizeof(g.win));
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Frames that say what the root is to be. Returns false for any other. Their data is kept. */
+static bool root_frame(const struct frame *f)
+{
+	switch (f->type) {
+	case 'f':
+		add_file(f);
+		return true;
+	case 'b':
+		add_bind(f->data);
+		return true;
+	case 'l':
+		add_layer(f->data);
+		return true;
+	case 'M':
+		mount_root();
+		return true;
+	case 'm':
+		mount_share(f->data);
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* One frame of the set-up phase. Returns false for the one that starts the command. */
-static bool setup_frame(struct strv *keep)
+static bool setup_frame(void)
 {
 	struct frame f = recv_frame();
 
+	if (command_frame(&f) || root_frame(&f))
+		return true;
 	switch (f.type) {
-	case 'e':
-		strv_add(&g.env, f.data);
-		return true; /* keeps the data */
-	case 'a':
-		strv_add(&g.argv, f.data);
-		return true;
-	case 'b':
-		strv_add(keep, f.data);
-		return true;
-	case 'c':
-		g.cwd = f.data;
-		return true;
-	case 'M':
-		mount_scratch(keep);
-		break;
-	case 'm':
-		mount_share(f.data);
-		break;
 	case 's':
 		enter_root();
 		run_setup(&f);
 		break;
-	case 'p':
-		g.tty = true;
-		memcpy(&g.win, f.data, f.len < sizeof(g.win) ? f.len : sizeof(g.win));
+	case 't':
+		set_clock(&f);
 		break;
 	case 'g':
 		free(f.data);
@@ -589,16 +599,15 @@ static bool setup_frame(struct strv *keep)
 int main(void)
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-	struct strv keep = { 0 };
 	sigset_t chld;
 
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	load_modules();
-	mount_root();
+	mount_host();
 	open_port();
-	while (setup_frame(&keep))
+	while (setup_frame())
 		;
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);

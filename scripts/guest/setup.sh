@@ -12,18 +12,22 @@ put() {
 	}
 }
 
-# One ip process for everything: starting a program over 9p is what costs.
+# One ip process for everything: starting a program over 9p is what costs. The order is that of rxe0's GIDs: index 0 is
+# the link-local one, 1 the IPv4 address, 2 the IPv6 address. The kernel may be one without IPv6, by its command line.
 network() {
-	# no waiting for duplicate address detection: the GIDs are there at once
-	for conf in /proc/sys/net/ipv6/conf/*; do
-		put 0 "$conf/accept_dad"
-	done
+	if [ -n "${PEERBAR_ADDR6:-}" ]; then
+		# no waiting for duplicate address detection: the GIDs are there at once
+		for conf in /proc/sys/net/ipv6/conf/*; do
+			put 0 "$conf/accept_dad"
+		done
+	fi
 	{
 		echo "link set lo up"
 		# alone, a host needs no wire: rxe talks to itself over a dummy link
-		[ "$PEERBAR_HOSTS" -gt 1 ] || echo "link add eth0 type dummy"
+		[ "$PEERBAR_HOSTS" -gt 1 ] || echo "link add eth0 address $1 type dummy"
 		echo "link set eth0 mtu 9000 up"
 		echo "addr add $PEERBAR_ADDR/24 dev eth0"
+		[ -z "${PEERBAR_ADDR6:-}" ] || echo "addr add $PEERBAR_ADDR6/64 dev eth0"
 	} | ip -batch -
 	rdma link add rxe0 type rxe netdev eth0
 }
@@ -40,7 +44,8 @@ bind_vfio() {
 }
 
 put "peerbar-host$PEERBAR_HOST" /proc/sys/kernel/hostname
-network
 for address in $PEERBAR_VFIO; do
 	bind_vfio "$address"
 done
+# after that: a NIC that the kernel has a driver for was eth0 until now
+network "52:54:00:70:62:0$((PEERBAR_HOST + 1))"

@@ -3,16 +3,19 @@
 
 A frame is a type byte, a 32-bit little-endian length and the payload.
 
-To the guest, before the command starts:
-  e environment entry   a argument   c working directory   b folder to keep visible below a tmpfs
-  M mount the tmpfs     m mount the share at this path     s set-up script, run with /bin/sh
-  p run on a terminal, with this struct winsize            g go
+To the guest, before the command starts; where several strings are named, NULs separate them:
+  e environment entry   a argument   c working directory   L resource limits   u umask
+  p run on a terminal, with this struct winsize
+  f path and contents of a file that only the guest has    b folder to bind, and where
+  l folder that gets a throw-away layer                    M make the root of all that
+  m tag and place of a share                               s set-up script, run with /bin/sh
+  t struct timespec to set the clock to                    g go
 and while it runs:
   i standard input      I its end    w window size         k signal number   d dump blocked tasks   q power off
 From the guest:
   r ready               f set-up failed, with its output
   o standard output     e standard error    x exit status  l lines for the log
-  A input taken         D dump done
+  A input taken         D dump done         c the processor's flags, where the command met one that it lacks
 """
 
 import codecs
@@ -20,11 +23,16 @@ import os
 import socket
 import struct
 import subprocess
+import time
 
 import machine
+import plan as plans
 import procs
 
 HEAD = struct.Struct("<BI")
+LIMIT = struct.Struct("<i4xQQ")
+CLOCK = struct.Struct("<qq")
+CLOCK_AHEAD = 20_000_000  # nanoseconds: a guest that is behind finds files from the future in a share
 
 
 class Guest:
@@ -33,7 +41,8 @@ class Guest:
         self.plan = plan
         self.state = "booting"  # then ready, running, done; gone once QEMU has exited
         self.status = None
-        self.failure = None
+        self.ended = False  # by us, before its command
+        self.processor = None  # its flags, if the command died for want of one
         self.log = []
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.received = b""
@@ -64,20 +73,34 @@ class Guest:
         except OSError:
             self.outgoing = b""
 
-    def describe_run(self, environment, argv, cwd, keep, share, script, winsize):
-        for entry in environment:
+    def describe_run(self, index, script, winsize):
+        plan = self.plan
+        for entry in plans.environment(plan, index):
             self.send("e", entry)
-        for arg in argv:
-            self.send("a", arg)
-        self.send("c", cwd)
-        for folder in keep:
-            self.send("b", folder)
-        self.send("M")
-        if share:
-            self.send("m", share)
+        for arg in plan.command:
+            self.send("a", os.fsencode(arg))
+        self.send("c", os.fsencode(os.getcwd()))
+        self.send("L", b"".join(LIMIT.pack(*limit) for limit in plans.limits()))
+        self.send("u", struct.pack("<I", plans.umask()))
         if winsize is not None:
             self.send("p", winsize)
+        self.describe_root()
         self.send("s", script)
+
+    def describe_root(self):
+        plan = self.plan
+        self.send("f", b"/etc/hosts\0" + plans.hosts_file(plan))
+        if plan.modules:
+            target = os.path.join(os.path.realpath("/lib/modules"), plan.release)
+            self.send("b", os.fsencode(os.path.realpath(plan.modules) + "\0" + target))
+        for folder in plans.layers(plan):
+            self.send("l", os.fsencode(folder))
+        self.send("M")
+        for i, share in enumerate(plan.shares):
+            self.send("m", os.fsencode("%s\0%s" % (machine.share_tag(i), share)))
+
+    def send_clock(self):
+        self.send("t", CLOCK.pack(*divmod(time.time_ns() + CLOCK_AHEAD, 10**9)))
 
     # Frames in.
 

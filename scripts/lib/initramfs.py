@@ -3,18 +3,21 @@
 of one piece the modules that the guest needs.
 """
 
+import glob
 import hashlib
 import lzma
 import os
+import shutil
 import subprocess
 import tempfile
 
-SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "guest", "init.c")
+GUEST = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "guest")
+SOURCES = sorted(glob.glob(os.path.join(GUEST, "*.[ch]")))
 FLAGS = ["-static", "-O2", "-Wall"]
 # What a guest uses, in this order, each with its parameters; what they depend on comes by itself, and what a kernel
 # has built in or lacks is left out.
 MODULES = (
-    "9pnet_virtio", "9p", "virtio_rng", "virtio_net", "dummy numdummies=0", "veth", "loop", "nvme",
+    "9pnet_virtio", "9p", "overlay", "virtio_rng", "virtio_net", "dummy numdummies=0", "veth", "loop", "nvme",
     "ib_uverbs", "ib_umad", "rdma_ucm", "rdma_rxe",
     "vfio_iommu_type1", "vfio_pci", "vgem", "virtio_gpu", "peerbar_ptdump",
 )
@@ -87,8 +90,9 @@ def modules_of(folder):
 
 def key(modules):
     h = hashlib.sha256()
-    with open(SOURCE, "rb") as f:
-        h.update(f.read())
+    for source in SOURCES:
+        with open(source, "rb") as f:
+            h.update(f.read())
     h.update(subprocess.run(["gcc", "--version"], check=True, capture_output=True).stdout)
     h.update(repr(FLAGS).encode())
     for module in modules:
@@ -107,11 +111,51 @@ def build(cache, modules_folder=None):
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as tmp:
         program = os.path.join(tmp, "init")
-        subprocess.run(["gcc", *FLAGS, "-o", program, SOURCE, "-lutil"], check=True)
+        subprocess.run(["gcc", *FLAGS, "-o", program, *(s for s in SOURCES if s.endswith(".c")), "-lutil"], check=True)
         with open(program, "rb") as f:
             data = archive(f.read(), modules)
         part = os.path.join(tmp, "initramfs")
         with open(part, "wb") as f:
             f.write(data)
         os.rename(part, target)
+    return target
+
+
+# The kernel's modules, as programs look for them.
+
+
+def kernel_release(image):
+    """What `uname -r` says in a guest with this bzImage; None: it is none."""
+    with open(image, "rb") as f:
+        head = f.read(0x8000)
+    if head[0x202:0x206] != b"HdrS":
+        return None
+    start = int.from_bytes(head[0x20E:0x210], "little") + 0x200
+    return head[start : start + 128].split(b"\0")[0].split(b" ")[0].decode(errors="replace") or None
+
+
+def list_of_built_in(cache, image, release):
+    """The folder that a kernel of one piece has as /lib/modules/RELEASE: it lists what is built in, so that modprobe
+    does not look for it. None when nobody knows what that is."""
+    source = os.path.join(os.path.dirname(os.path.abspath(image)), "modules.builtin")
+    if not os.path.exists(source):
+        return None
+    with open(source, "rb") as f:
+        text = f.read()
+    target = os.path.join(cache, "guest", "builtin-" + hashlib.sha256(release.encode() + text).hexdigest()[:16])
+    if os.path.isdir(target):
+        return target
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(target)) as tmp:
+        folder = os.path.join(tmp, "usr/lib/modules", release)
+        os.makedirs(folder)
+        os.symlink("usr/lib", os.path.join(tmp, "lib"))
+        shutil.copy(source, folder)
+        with open(os.path.join(folder, "modules.order"), "w", encoding="ascii"):
+            pass
+        subprocess.run(["/sbin/depmod", "-b", tmp, release], check=True, capture_output=True)
+        try:
+            os.rename(folder, target)
+        except OSError:  # another run was faster
+            pass
     return target

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 """What a virtual host consists of: its devices, and the QEMU command line that makes them."""
 
+import os
 import re
 
 QEMU = "qemu-system-x86_64"
@@ -8,7 +9,9 @@ BOOT = "console=ttyS0 panic=-1 oops=panic kasan_multi_shot tsc=reliable no_timer
 # With five levels KASAN has so many page tables that a look into debugfs' page_tables takes seconds.
 BOOT_DEBUG = BOOT + " no5lvl"
 FIRST_SLOT = 0x10
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+MAX_DEVICES = 15  # in slot 0x1f is the chip set
+MAX_CPUS = 16  # as kernel/configs has it
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class BadOption(Exception):
@@ -16,24 +19,31 @@ class BadOption(Exception):
 
 
 def parse_size(text):
-    match = re.fullmatch(r"([0-9]+)([KMG]?)i?B?", text, re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]+)([KMGT]?)i?B?", text, re.IGNORECASE)
     if not match or not int(match.group(1)):
         raise BadOption("'%s' is not a size such as 64M or 1G" % text)
     return int(match.group(1)) * UNITS[match.group(2).upper()]
 
 
 class Device:
-    """A PCI device for vfio: `memory[:SIZE]` (ivshmem), `register` (edu) or `nvme[:SIZE]` (with a memory buffer); or
-    `gpu` (virtio-gpu without a display), which the guest's own driver takes."""
+    """A PCI device for vfio: `memory[:SIZE]` (ivshmem), `register` (edu), `nvme[:SIZE]` (with a memory buffer) or `nic`
+    (e1000e); or `gpu` (virtio-gpu without a display), which the guest's own driver takes."""
 
-    VARIABLES = {"memory": "PEERBAR_MEMDEV", "register": "PEERBAR_REGDEV", "nvme": "PEERBAR_NVMEDEV"}
+    VARIABLES = {
+        "memory": "PEERBAR_MEMDEV",
+        "register": "PEERBAR_REGDEV",
+        "nvme": "PEERBAR_NVMEDEV",
+        "nic": "PEERBAR_NICDEV",
+        "gpu": "PEERBAR_GPUDEV",
+    }
     SIZED = ("memory", "nvme")
     FOR_GUEST = ("gpu",)
+    WIRE = 1  # the hub of all NICs of a host
 
     def __init__(self, spec):
         self.kind, _, size = spec.partition(":")
-        if self.kind not in (*self.VARIABLES, *self.FOR_GUEST):
-            raise BadOption("unknown device '%s': memory[:SIZE], register, nvme[:SIZE] or gpu" % spec)
+        if self.kind not in self.VARIABLES:
+            raise BadOption("unknown device '%s': memory[:SIZE], register, nvme[:SIZE], nic or gpu" % spec)
         if size and self.kind not in self.SIZED:
             raise BadOption("a %s device has no size" % self.kind)
         self.size = parse_size(size or "64M")
@@ -53,6 +63,11 @@ class Device:
             ]
         if self.kind == "register":
             return ["-device", "edu,%s" % where]
+        if self.kind == "nic":
+            return [
+                *("-netdev", "hubport,id=nic%d,hubid=%d" % (index, self.WIRE)),
+                *("-device", "e1000e,netdev=nic%d,mac=52:54:00:70:63:%02x,romfile=,%s" % (index, index + 1, where)),
+            ]
         if self.kind == "gpu":
             return ["-device", "virtio-gpu-pci,max_outputs=1,%s" % where]
         return [
@@ -63,6 +78,21 @@ class Device:
     @staticmethod
     def address(index):
         return "0000:%02x:00.0" % (index + 1)  # the firmware numbers the ports' buses in their order
+
+
+def devices(specs):
+    if len(specs) > MAX_DEVICES:
+        raise BadOption("a host has room for %d devices, not for %d" % (MAX_DEVICES, len(specs)))
+    return [Device(spec) for spec in specs]
+
+
+def check_memory(plan):
+    """What the hosts and their devices have is allocated when it is used, but has to be there then."""
+    wanted = plan.hosts * (plan.memory + sum(d.size for d in plan.devices if d.kind in Device.SIZED))
+    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if wanted > have:
+        raise BadOption("the hosts would have %d MB of memory with their devices, and this machine has %d MB"
+                        % (wanted >> 20, have >> 20))
 
 
 def device_variables(devices):
@@ -94,6 +124,10 @@ def base_command(use_kvm, kernel, initramfs, cpus, memory):
     ]
 
 
+def share_tag(index):
+    return "share%d" % index
+
+
 def command(plan, ctl_fd, log_fd, wire_fd):
     """The QEMU command for one host of the plan; the descriptors are our sockets to it."""
     args = base_command(plan.use_kvm, plan.image, plan.initramfs, plan.cpus, plan.memory)
@@ -109,10 +143,11 @@ def command(plan, ctl_fd, log_fd, wire_fd):
     ]
     if plan.icount:
         args += ["-icount", "shift=0"]
-    if plan.share:
+    for i, share in enumerate(plan.shares):
+        tag = share_tag(i)
         args += [
-            *("-fsdev", "local,id=share,path=%s,security_model=none,multidevs=remap" % plan.share.replace(",", ",,")),
-            *("-device", "virtio-9p-pci,fsdev=share,mount_tag=share"),
+            *("-fsdev", "local,id=%s,path=%s,security_model=none,multidevs=remap" % (tag, share.replace(",", ",,"))),
+            *("-device", "virtio-9p-pci,fsdev=%s,mount_tag=%s" % (tag, tag)),
         ]
     if wire_fd is not None:
         mac = "52:54:00:70:62:%02x" % (wire_fd[0] + 1)
