@@ -229,9 +229,12 @@ def demo_suites(build):
 def external_suites(build):
     what = "rdma-core's tests, with the series and without"
     yield Suite("pyverbs", what, lambda results: run_pyverbs(build, results), ("test", "plain"), quick=False)
-    what = "perftest, libfabric and UCX, with the series"
+    what = "perftest, libfabric, UCX and MPI, with the series"
     apps = run_program("rdma-tests/external/apps", build, GUEST_SECONDS)
     yield Suite("apps", what, apps, ("test",), quick=False)
+    what = "DPDK on a NIC through vfio, NVMe over fabrics on soft-RoCE, with the series and without"
+    owners = run_program("rdma-tests/external/owners", build, GUEST_SECONDS)
+    yield Suite("owners", what, owners, ("test", "plain"), quick=False)
     what = "Linux's own tests, with the series and without"
     yield Suite("kselftest", what, run_kselftest, ("test", "plain"), quick=False)
 
