@@ -31,14 +31,19 @@ void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 /* First of all: devices, the host's root, and room for what only the guest has. */
 void mount_host(void);
 
-/* What the host asks for before mount_root(). Strings stay the caller's, and stay valid. */
-void add_file(const struct frame *f); /* PATH NUL CONTENTS */
-void add_bind(const char *pair);      /* SOURCE NUL TARGET: a folder of the host at another place */
-void add_layer(const char *folder);   /* a throw-away layer over this folder of the host; "/" is all of it */
+/*
+ * What the host asks for before mount_root(). Strings stay the caller's, and stay valid.
+ * add_file: PATH NUL CONTENTS; add_bind: SOURCE NUL TARGET, a folder of the host at another place; add_layer: a
+ * throw-away layer over this folder of the host, or over all of it: "/".
+ */
+void add_file(const struct frame *f);
+void add_bind(const char *pair);
+void add_layer(const char *folder);
 
-/* Makes ROOT out of all that; then the folders that are shared with the host for writing; then it is the root. */
+/* Makes ROOT out of all that; then the folders that are shared with the host for writing, TAG NUL FOLDER; then it is
+ * the root. */
 void mount_root(void);
-void mount_share(const char *pair); /* TAG NUL FOLDER */
+void mount_share(const char *pair);
 void enter_root(void);
 
 #endif

@@ -32,9 +32,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MODULES "/modules/list"
-#define PORT "/dev/vport0p1"
-#define CHUNK (64 * 1024)
+#define MODULES	 "/modules/list"
+#define PORT	 "/dev/vport0p1"
+#define CHUNK	 (64 * 1024)
 #define KMEMLEAK "/sys/kernel/debug/kmemleak"
 
 /* A resource limit of the command, as the host sends it. */
@@ -55,10 +55,10 @@ static struct {
 	struct winsize win;
 	pid_t pid;
 	int status;
-	int in, out, err; /* our ends; -1 once closed */
+	int in, out, err;   /* our ends; -1 once closed */
 	struct frame input; /* from the host, not yet taken by the command */
 	size_t input_done;
-} g = { .port = -1, .in = -1, .out = -1, .err = -1 };
+} g = {.port = -1, .in = -1, .out = -1, .err = -1};
 
 static void __attribute__((noreturn)) power_off(void)
 {
@@ -115,7 +115,7 @@ static void read_all(int fd, void *buf, size_t len)
 
 static void send_frame(uint8_t type, const void *data, uint32_t len)
 {
-	char head[5] = { type, len, len >> 8, len >> 16, len >> 24 };
+	char head[5] = {type, len, len >> 8, len >> 16, len >> 24};
 
 	write_all(g.port, head, sizeof(head));
 	write_all(g.port, data, len);
@@ -174,7 +174,7 @@ static void load_modules(void)
 /* The port is there as soon as the driver is, the host's end a moment later: until then reads say end of file. */
 static void open_port(void)
 {
-	struct pollfd p = { .events = POLLIN };
+	struct pollfd p = {.events = POLLIN};
 
 	for (int i = 0; i < 2000 && g.port < 0; i++) {
 		g.port = open(PORT, O_RDWR | O_CLOEXEC);
@@ -433,11 +433,11 @@ static void relay(uint8_t type, int *fd)
 static bool pump(void)
 {
 	struct pollfd p[5] = {
-		{ .fd = g.port, .events = POLLIN },
-		{ .fd = g.sigfd, .events = POLLIN },
-		{ .fd = g.out, .events = POLLIN },
-		{ .fd = g.err, .events = POLLIN },
-		{ .fd = g.input.data ? g.in : -1, .events = POLLOUT },
+		{.fd = g.port, .events = POLLIN},
+		{.fd = g.sigfd, .events = POLLIN},
+		{.fd = g.out, .events = POLLIN},
+		{.fd = g.err, .events = POLLIN},
+		{.fd = g.input.data ? g.in : -1, .events = POLLOUT},
 	};
 
 	if (poll(p, 5, -1) < 0)
@@ -598,7 +598,7 @@ static bool setup_frame(void)
 
 int main(void)
 {
-	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 	sigset_t chld;
 
 	signal(SIGPIPE, SIG_IGN);

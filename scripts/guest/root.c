@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HOST "/host"
+#define HOST  "/host"
 #define ADDED "/added"
 #define UPPER "/upper"
 
