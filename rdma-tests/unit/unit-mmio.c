@@ -47,12 +47,10 @@ static void test_single(void)
 	peerbar_write32(device + MARGIN + 4, 0x12345678);
 	is_int(peerbar_read32(device + MARGIN + 4), 0x12345678, "read32");
 	ok(rest_untouched(device, 1, MARGIN + 4, 4), "write32");
-#if UINTPTR_MAX > 0xffffffffu
 	fill(device, 1);
 	peerbar_write64(device + MARGIN + 8, 0x123456789abcdef0);
 	is_int((long long)peerbar_read64(device + MARGIN + 8), 0x123456789abcdef0, "read64");
 	ok(rest_untouched(device, 1, MARGIN + 8, 8), "write64");
-#endif
 }
 
 static void test_push(void)

@@ -8,7 +8,7 @@ PACKAGES_USERSPACE=(gcc libc6-dev make meson ninja-build pkg-config libibverbs-d
 PACKAGES_PROVIDER=(gcc libc6-dev binutils cmake ninja-build pkg-config python3-minimal patch xz-utils libibverbs-dev
 	ca-certificates)
 PACKAGES_VM=(qemu-system-x86 gcc libc6-dev python3 iproute2 util-linux ibverbs-providers ibverbs-utils procps kmod)
-PACKAGES_TEST=(shellcheck librdmacm1 g++ man-db mandoc rdmacm-utils iputils-ping perftest ucx-utils libfabric-bin
+PACKAGES_TEST=(shellcheck librdmacm1 g++ clang man-db mandoc rdmacm-utils iputils-ping perftest ucx-utils libfabric-bin
 	openmpi-bin mpich)
 PACKAGES_BENCH=(python3 python3-matplotlib binutils)
 PACKAGES_ARM64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross)

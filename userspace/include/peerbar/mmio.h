@@ -3,19 +3,38 @@
  * DOC: Doorbells and write-combining
  *
  * Inline primitives for mapped device memory: accesses of an exact width, the
- * two fences that write-combining (WC) asks for, a 64-byte push, and copies.
- * The header depends on nothing, not even on libpeerbar, and works in C99 and
- * later and in C++. There is code for x86-64 and aarch64; elsewhere plain C
- * and the compiler's full fence.
+ * barriers between them and host memory, the two fences that write-combining
+ * (WC) asks for, a 64-byte push, and copies. The header depends on nothing, not
+ * even on libpeerbar, and works in C99 and later and in C++. There is code for
+ * x86-64, aarch64 and 64-bit RISC-V; elsewhere it does not compile, since
+ * neither plain C nor the compiler's own fence orders accesses to a device.
  *
  * What a mapping's memory type means for the one who writes through it:
  *
  * - Noncached (NC): every store reaches the device as it is, once, in program
  *   order. peerbar_write32() and a doorbell behind it need nothing between.
+ *   Between host memory and NC memory the CPU may reorder: that takes the two
+ *   barriers below.
  * - Write-combining (WC): stores gather in a small buffer of the CPU. They
  *   leave it in any order, and two stores to one address may leave as one. Only
  *   the fences order them. An ordinary lock does not: flush before unlocking,
  *   or another thread's stores may mix with ours.
+ *
+ * The sequence for a descriptor in host memory and a noncached doorbell::
+ *
+ *	*descriptor = work;
+ *	peerbar_to_device_barrier();	the device that is rung finds all of it
+ *	peerbar_write32(doorbell, tail);
+ *
+ * and the way back, after the device wrote its result to host memory::
+ *
+ *	while (!peerbar_read32(status));
+ *	peerbar_from_device_barrier();	nothing below was read before
+ *	result = *completion;
+ *
+ * @status may be a register as well as a word of host memory that the device
+ * writes last. Where the host's memory is not coherent with the device (DMA
+ * without snooping), no barrier helps.
  *
  * The sequence for a descriptor in WC memory and a doorbell elsewhere::
  *
@@ -36,17 +55,21 @@
  *
  * Sources: Intel SDM volume 1 section 10.4.6.2 and volume 3 section "Memory
  * Cache Control" (what SFENCE and write-combining buffers do, MOVNTDQA,
- * MOVDIR64B); Arm ARM section B2.3 (Normal-NC, DSB).
+ * MOVDIR64B); Arm ARM section B2.3 (Normal-NC, DMB, DSB); RISC-V unprivileged
+ * ISA, section "Memory Ordering Instructions" (FENCE and its I/O sets).
  */
 #ifndef PEERBAR_MMIO_H
 #define PEERBAR_MMIO_H
+
+#if !defined(__x86_64__) && !defined(__aarch64__) && !(defined(__riscv) && __riscv_xlen == 64)
+#error "peerbar/mmio.h: x86-64, aarch64 and riscv64 only: how this CPU orders device accesses is not known"
+#endif
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <emmintrin.h>
 #endif
 
@@ -54,7 +77,72 @@
 extern "C" {
 #endif
 
-/* Fences ------------------------------------------------------------------- */
+/* Barriers ----------------------------------------------------------------- */
+
+/* Nothing is kept in registers or moved across, by the compiler. */
+static inline void peerbar_compiler_barrier_(void)
+{
+	__asm__ __volatile__("" ::: "memory");
+}
+
+/**
+ * peerbar_to_device_barrier - host memory first, then the noncached doorbell
+ *
+ * What this thread stored to host memory before is visible to the device before
+ * anything that it stores afterwards to noncached device memory: a device that
+ * is rung by peerbar_write32() finds the whole descriptor.
+ *
+ * Not for WC memory, before or after: that takes peerbar_wc_start() and
+ * peerbar_wc_flush(), which contain this one. The same goes for host memory that
+ * peerbar_copy_to() wrote, by streaming stores.
+ *
+ * x86-64: for the compiler only, the CPU keeps that order. aarch64: DMB OSHST.
+ * riscv64: FENCE OW,OW.
+ */
+static inline void peerbar_to_device_barrier(void)
+{
+#if defined(__aarch64__)
+	__asm__ __volatile__("dmb oshst" ::: "memory");
+#elif defined(__riscv)
+	__asm__ __volatile__("fence ow, ow" ::: "memory");
+#else
+	peerbar_compiler_barrier_();
+#endif
+}
+
+/**
+ * peerbar_from_device_barrier - the device's word first, then what it speaks of
+ *
+ * What this thread loads afterwards, from host memory or from the device, it
+ * loads after what it has loaded before: behind a poll that saw the device's
+ * "done", in a register or in host memory, it finds what the device wrote before
+ * saying so.
+ *
+ * x86-64: for the compiler only, the CPU keeps that order. aarch64: DMB OSHLD.
+ * riscv64: FENCE IR,IR.
+ */
+static inline void peerbar_from_device_barrier(void)
+{
+#if defined(__aarch64__)
+	__asm__ __volatile__("dmb oshld" ::: "memory");
+#elif defined(__riscv)
+	__asm__ __volatile__("fence ir, ir" ::: "memory");
+#else
+	peerbar_compiler_barrier_();
+#endif
+}
+
+/* The fence around WC stores, of stores to any kind of memory. */
+static inline void peerbar_store_fence_(void)
+{
+#if defined(__x86_64__)
+	__asm__ __volatile__("sfence" ::: "memory");
+#elif defined(__aarch64__)
+	__asm__ __volatile__("dsb st" ::: "memory");
+#else
+	__asm__ __volatile__("fence ow, ow" ::: "memory");
+#endif
+}
 
 /**
  * peerbar_wc_start - begin a batch of stores to write-combining memory
@@ -64,17 +152,11 @@ extern "C" {
  * descriptor in host memory can be read by the device that is then rung
  * through a WC mapping.
  *
- * x86-64: SFENCE. aarch64: DSB ST.
+ * x86-64: SFENCE. aarch64: DSB ST. riscv64: FENCE OW,OW.
  */
 static inline void peerbar_wc_start(void)
 {
-#if defined(__x86_64__)
-	__asm__ __volatile__("sfence" ::: "memory");
-#elif defined(__aarch64__)
-	__asm__ __volatile__("dsb st" ::: "memory");
-#else
-	__sync_synchronize();
-#endif
+	peerbar_store_fence_();
 }
 
 /**
@@ -85,17 +167,11 @@ static inline void peerbar_wc_start(void)
  * any kind of memory. Without it the last bytes may stay in the CPU for as
  * long as it likes. That the device has got them it does not say.
  *
- * x86-64: SFENCE. aarch64: DSB ST.
+ * x86-64: SFENCE. aarch64: DSB ST. riscv64: FENCE OW,OW.
  */
 static inline void peerbar_wc_flush(void)
 {
-#if defined(__x86_64__)
-	__asm__ __volatile__("sfence" ::: "memory");
-#elif defined(__aarch64__)
-	__asm__ __volatile__("dsb st" ::: "memory");
-#else
-	__sync_synchronize();
-#endif
+	peerbar_store_fence_();
 }
 
 /* Single accesses ---------------------------------------------------------- */
@@ -106,9 +182,9 @@ static inline void peerbar_wc_flush(void)
  * @value: what
  *
  * Exactly one store instruction of exactly this width, which the compiler
- * neither drops, repeats, splits, merges nor moves across another access of
- * this family. No fence. The same holds for the wider ones, with @addr aligned
- * to their width.
+ * neither drops, repeats, splits, merges nor moves across any other access to
+ * memory, of whatever kind. For the CPU it is no fence. The same holds for the
+ * wider ones, with @addr aligned to their width.
  */
 static inline void peerbar_write8(volatile void *addr, uint8_t value)
 {
@@ -116,7 +192,9 @@ static inline void peerbar_write8(volatile void *addr, uint8_t value)
 	/* A plain register address, or a hypervisor cannot emulate the store. */
 	__asm__ __volatile__("strb %w0, [%1]" ::"rZ"(value), "r"(addr) : "memory");
 #else
+	peerbar_compiler_barrier_();
 	*(volatile uint8_t *)addr = value;
+	peerbar_compiler_barrier_();
 #endif
 }
 
@@ -130,7 +208,9 @@ static inline void peerbar_write16(volatile void *addr, uint16_t value)
 #if defined(__aarch64__)
 	__asm__ __volatile__("strh %w0, [%1]" ::"rZ"(value), "r"(addr) : "memory");
 #else
+	peerbar_compiler_barrier_();
 	*(volatile uint16_t *)addr = value;
+	peerbar_compiler_barrier_();
 #endif
 }
 
@@ -144,7 +224,9 @@ static inline void peerbar_write32(volatile void *addr, uint32_t value)
 #if defined(__aarch64__)
 	__asm__ __volatile__("str %w0, [%1]" ::"rZ"(value), "r"(addr) : "memory");
 #else
+	peerbar_compiler_barrier_();
 	*(volatile uint32_t *)addr = value;
+	peerbar_compiler_barrier_();
 #endif
 }
 
@@ -164,7 +246,12 @@ static inline uint8_t peerbar_read8(const volatile void *addr)
 	__asm__ __volatile__("ldrb %w0, [%1]" : "=r"(value) : "r"(addr) : "memory");
 	return (uint8_t)value;
 #else
-	return *(const volatile uint8_t *)addr;
+	uint8_t value;
+
+	peerbar_compiler_barrier_();
+	value = *(const volatile uint8_t *)addr;
+	peerbar_compiler_barrier_();
+	return value;
 #endif
 }
 
@@ -182,7 +269,12 @@ static inline uint16_t peerbar_read16(const volatile void *addr)
 	__asm__ __volatile__("ldrh %w0, [%1]" : "=r"(value) : "r"(addr) : "memory");
 	return (uint16_t)value;
 #else
-	return *(const volatile uint16_t *)addr;
+	uint16_t value;
+
+	peerbar_compiler_barrier_();
+	value = *(const volatile uint16_t *)addr;
+	peerbar_compiler_barrier_();
+	return value;
 #endif
 }
 
@@ -200,37 +292,34 @@ static inline uint32_t peerbar_read32(const volatile void *addr)
 	__asm__ __volatile__("ldr %w0, [%1]" : "=r"(value) : "r"(addr) : "memory");
 	return value;
 #else
-	return *(const volatile uint32_t *)addr;
+	uint32_t value;
+
+	peerbar_compiler_barrier_();
+	value = *(const volatile uint32_t *)addr;
+	peerbar_compiler_barrier_();
+	return value;
 #endif
 }
-
-/*
- * On a 32-bit machine these two would be two accesses each, which a doorbell
- * does not take: there they do not exist, instead of lying.
- */
-#if UINTPTR_MAX > 0xffffffffu
 
 /**
  * peerbar_write64 - one 64-bit store, and nothing else
  * @addr: where to, 8-byte aligned
  * @value: what
- *
- * Not declared on 32-bit machines, which have no such store.
  */
 static inline void peerbar_write64(volatile void *addr, uint64_t value)
 {
 #if defined(__aarch64__)
 	__asm__ __volatile__("str %x0, [%1]" ::"rZ"(value), "r"(addr) : "memory");
 #else
+	peerbar_compiler_barrier_();
 	*(volatile uint64_t *)addr = value;
+	peerbar_compiler_barrier_();
 #endif
 }
 
 /**
  * peerbar_read64 - one 64-bit load, and nothing else
  * @addr: where from, 8-byte aligned
- *
- * Not declared on 32-bit machines, which have no such load.
  *
  * Return: what the device answered; all ones where it did not.
  */
@@ -242,11 +331,14 @@ static inline uint64_t peerbar_read64(const volatile void *addr)
 	__asm__ __volatile__("ldr %x0, [%1]" : "=r"(value) : "r"(addr) : "memory");
 	return value;
 #else
-	return *(const volatile uint64_t *)addr;
+	uint64_t value;
+
+	peerbar_compiler_barrier_();
+	value = *(const volatile uint64_t *)addr;
+	peerbar_compiler_barrier_();
+	return value;
 #endif
 }
-
-#endif /* 64-bit */
 
 /* What the CPU has --------------------------------------------------------- */
 
@@ -256,6 +348,20 @@ static inline uint64_t peerbar_read64(const volatile void *addr)
 #define PEERBAR_CPU_MOVDIR64B_ 2u
 #define PEERBAR_CPU_MOVNTDQA_  4u
 
+/* <cpuid.h> does not assemble with -masm=intel everywhere. 0: no such leaf. */
+static inline unsigned int peerbar_cpuid_ecx_(unsigned int leaf)
+{
+	unsigned int a = 0, b, c = 0, d;
+
+	__asm__ __volatile__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	if (a < leaf)
+		return 0;
+	a = leaf;
+	c = 0;
+	__asm__ __volatile__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return c;
+}
+
 /*
  * The answer is the same for whoever asks, so threads that ask at once may
  * both store it; one word, relaxed, is all it takes. Out of line, so that a
@@ -263,11 +369,11 @@ static inline uint64_t peerbar_read64(const volatile void *addr)
  */
 static __attribute__((noinline, cold, unused)) unsigned int peerbar_cpu_ask_(unsigned int *cached)
 {
-	unsigned int a, b, c, d, found = PEERBAR_CPU_KNOWN_;
+	unsigned int found = PEERBAR_CPU_KNOWN_;
 
-	if (__get_cpuid(1, &a, &b, &c, &d) && (c & (1u << 19)))
+	if (peerbar_cpuid_ecx_(1) & (1u << 19))
 		found |= PEERBAR_CPU_MOVNTDQA_;
-	if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & (1u << 28)))
+	if (peerbar_cpuid_ecx_(7) & (1u << 28))
 		found |= PEERBAR_CPU_MOVDIR64B_;
 	__atomic_store_n(cached, found, __ATOMIC_RELAXED);
 	return found;
@@ -299,6 +405,11 @@ typedef uint64_t peerbar_vec_ __attribute__((vector_size(PEERBAR_VEC_SIZE_), may
 /* The same at any address; loading one is a single instruction, too. */
 typedef uint64_t peerbar_uvec_
 	__attribute__((vector_size(PEERBAR_VEC_SIZE_), may_alias, aligned(1)));
+
+/* What an instruction of 64 bytes reads. */
+struct peerbar_line_ {
+	char bytes[64];
+} __attribute__((may_alias));
 
 /* The widest stores this translation unit may use, in ascending order. */
 static inline void peerbar_store64_(volatile void *dst, const void *src)
@@ -346,14 +457,16 @@ static inline void peerbar_wc_push64(volatile void *dst, const void *src)
 	const int movdir64b = peerbar_cpu_() & PEERBAR_CPU_MOVDIR64B_;
 #endif
 	if (movdir64b) {
-		__asm__ __volatile__("movdir64b %1, %0"
+		__asm__ __volatile__("movdir64b {%1, %0|%0, %1}"
 				     :
-				     : "r"(dst), "m"(*(const char(*)[64])src)
+				     : "r"(dst), "m"(*(const struct peerbar_line_ *)src)
 				     : "memory");
 		return;
 	}
 #endif
+	peerbar_compiler_barrier_();
 	peerbar_store64_(dst, src);
+	peerbar_compiler_barrier_();
 }
 
 /* Copies ------------------------------------------------------------------- */
@@ -364,7 +477,7 @@ static inline void peerbar_wc_push64(volatile void *dst, const void *src)
  */
 static inline size_t peerbar_piece_(uintptr_t addr, size_t n)
 {
-	size_t size = sizeof(uintptr_t);
+	size_t size = sizeof(uint64_t);
 
 	while (size > n || (addr & (size - 1)))
 		size /= 2;
@@ -375,7 +488,7 @@ static inline void peerbar_put_(volatile void *dst, const void *src, size_t size
 {
 	uint16_t v16;
 	uint32_t v32;
-	uintptr_t word;
+	uint64_t v64;
 
 	switch (size) {
 	case 1:
@@ -390,8 +503,8 @@ static inline void peerbar_put_(volatile void *dst, const void *src, size_t size
 		peerbar_write32(dst, v32);
 		return;
 	default:
-		memcpy(&word, src, sizeof(word));
-		*(volatile uintptr_t *)dst = word;
+		memcpy(&v64, src, sizeof(v64));
+		peerbar_write64(dst, v64);
 	}
 }
 
@@ -400,7 +513,7 @@ static inline void peerbar_get_(void *dst, const volatile void *src, size_t size
 	uint8_t v8;
 	uint16_t v16;
 	uint32_t v32;
-	uintptr_t word;
+	uint64_t v64;
 
 	switch (size) {
 	case 1:
@@ -416,8 +529,8 @@ static inline void peerbar_get_(void *dst, const volatile void *src, size_t size
 		memcpy(dst, &v32, sizeof(v32));
 		return;
 	default:
-		word = *(const volatile uintptr_t *)src;
-		memcpy(dst, &word, sizeof(word));
+		v64 = peerbar_read64(src);
+		memcpy(dst, &v64, sizeof(v64));
 	}
 }
 
@@ -461,7 +574,7 @@ static inline void peerbar_put_lines_(volatile char *dst, const char *src, size_
 {
 	for (; n; n -= 64, dst += 64, src += 64) {
 #if defined(__x86_64__)
-		const __m128i *from = (const __m128i *)src;
+		const __m128i *from = (const __m128i *)(const void *)src;
 		__m128i *to = (__m128i *)(uintptr_t)dst;
 		__m128i a = _mm_loadu_si128(from);
 		__m128i b = _mm_loadu_si128(from + 1);
@@ -480,12 +593,23 @@ static inline void peerbar_put_lines_(volatile char *dst, const char *src, size_
 
 #if defined(__x86_64__)
 
-/* Assembly, since the intrinsic is there only for who compiles for SSE4.1. */
+/*
+ * Assembly, since the intrinsic is there only for who compiles for SSE4.1. Among
+ * AVX instructions one of the older encoding may cost a change of state.
+ */
+#if defined(__AVX__)
+#define PEERBAR_STREAM_LOAD_ "vmovntdqa"
+#else
+#define PEERBAR_STREAM_LOAD_ "movntdqa"
+#endif
+
 static inline __m128i peerbar_stream_load_(const volatile char *src)
 {
 	__m128i v;
 
-	__asm__ __volatile__("movntdqa %1, %0" : "=x"(v) : "m"(*(const volatile __m128i *)src));
+	__asm__ __volatile__(PEERBAR_STREAM_LOAD_ " {%1, %0|%0, %1}"
+			     : "=x"(v)
+			     : "m"(*(const volatile __m128i *)(const volatile void *)src));
 	return v;
 }
 
@@ -496,7 +620,7 @@ static inline void peerbar_stream_lines_(char *dst, const volatile char *src, si
 		__m128i b = peerbar_stream_load_(src + 16);
 		__m128i c = peerbar_stream_load_(src + 32);
 		__m128i d = peerbar_stream_load_(src + 48);
-		__m128i *to = (__m128i *)dst;
+		__m128i *to = (__m128i *)(void *)dst;
 
 		_mm_storeu_si128(to, a);
 		_mm_storeu_si128(to + 1, b);
@@ -517,7 +641,7 @@ static inline void peerbar_get_lines_(char *dst, const volatile char *src, size_
 	}
 #endif
 	for (; n; n -= PEERBAR_VEC_SIZE_) {
-		peerbar_vec_ v = *(const volatile peerbar_vec_ *)src;
+		peerbar_vec_ v = *(const volatile peerbar_vec_ *)(const volatile void *)src;
 
 		memcpy(dst, &v, sizeof(v));
 		dst += sizeof(v);
@@ -545,9 +669,11 @@ static inline void peerbar_copy_to(volatile void *dst, const void *src, size_t n
 	size_t head = peerbar_head_(to, 64, n);
 	size_t lines = (n - head) & ~(size_t)63;
 
+	peerbar_compiler_barrier_();
 	peerbar_put_pieces_(to, from, head);
 	peerbar_put_lines_(to + head, from + head, lines);
 	peerbar_put_pieces_(to + head + lines, from + head + lines, n - head - lines);
+	peerbar_compiler_barrier_();
 }
 
 /**
@@ -577,11 +703,12 @@ static inline void peerbar_copy_from(void *dst, const volatile void *src, size_t
 #elif defined(__aarch64__)
 	__asm__ __volatile__("dsb sy" ::: "memory");
 #else
-	__sync_synchronize();
+	__asm__ __volatile__("fence iorw, iorw" ::: "memory");
 #endif
 	peerbar_get_pieces_(to, from, head);
 	peerbar_get_lines_(to + head, from + head, lines);
 	peerbar_get_pieces_(to + head + lines, from + head + lines, n - head - lines);
+	peerbar_compiler_barrier_();
 }
 
 #ifdef __cplusplus
