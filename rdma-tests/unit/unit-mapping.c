@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "mapping.h"
@@ -49,6 +50,28 @@ static void map_at(int fd, uint64_t offset, size_t length, uint64_t congruence, 
 	munmap(map, length);
 }
 
+/* Where there is no room for 1 GiB aligned to itself, 2 MiB pages will do. */
+static void test_second_size(int fd)
+{
+	const size_t length = 1024 * MIB;
+	struct rlimit old, tight;
+	uint64_t congruence = 17 * pb_page_size();
+	void *map;
+
+	if (ftruncate(fd, (off_t)length) || getrlimit(RLIMIT_AS, &old))
+		bail_out("cannot make room: %s", strerror(errno));
+	tight = old;
+	tight.rlim_cur = address_space() + length + 64 * MIB;
+	if (setrlimit(RLIMIT_AS, &tight))
+		bail_out("cannot limit the address space: %s", strerror(errno));
+	map = pb_map_congruent(fd, 0, length, PROT_READ, congruence, 1024 * MIB);
+	setrlimit(RLIMIT_AS, &old);
+	ok(map && pb_is_aligned((uintptr_t)map - congruence, 2 * MIB),
+	   "no room to align to 1 GiB: to 2 MiB (%p)", map);
+	if (map)
+		munmap(map, length);
+}
+
 int main(void)
 {
 	size_t page = pb_page_size();
@@ -62,6 +85,8 @@ int main(void)
 	map_at(fd, page, 4 * MIB, 2 * MIB + page, 2 * MIB);
 	map_at(fd, 3 * page, 8 * MIB, 17 * page, 2 * MIB);
 	map_at(fd, 0, 32 * MIB, 0, 1024 * MIB);
+
+	test_second_size(fd);
 
 	ok(!pb_map_congruent(-1, 0, 4 * MIB, PROT_READ, 0, 2 * MIB) && errno == EBADF,
 	   "no descriptor: EBADF");

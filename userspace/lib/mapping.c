@@ -22,6 +22,11 @@ uint64_t pb_huge_align(uint64_t length, uint64_t page)
 	return length >= pmd ? pmd : page;
 }
 
+uint64_t pb_smaller_align(uint64_t align, uint64_t page)
+{
+	return PB_MAX(align / (page / sizeof(uint64_t)), page);
+}
+
 /*
  * An address at which @length bytes were free a moment ago. Nothing is kept
  * reserved: mapping over a reservation with MAP_FIXED may leave a hole when it
@@ -50,20 +55,37 @@ static void *map_shared(void *hint, int fd, uint64_t offset, size_t length, int 
 	return map == MAP_FAILED ? NULL : map;
 }
 
+/* @map is NULL where no address could be had; false where the mapping failed. */
+static bool map_aligned(int fd, uint64_t offset, size_t length, int prot, uint64_t congruence,
+			uint64_t align, void **map)
+{
+	/* Other threads may be faster at taking the address: a few times. */
+	for (int tries = 0; tries < 4; tries++) {
+		void *hint = congruent_hint(length, congruence, align);
+
+		*map = NULL;
+		if (!hint)
+			break;
+		*map = map_shared(hint, fd, offset, length, prot);
+		if (!*map)
+			return false;
+		if (pb_is_aligned((uintptr_t)*map - congruence, align))
+			return true;
+		munmap(*map, length);
+		*map = NULL;
+	}
+	return true;
+}
+
 void *pb_map_congruent(int fd, uint64_t offset, size_t length, int prot, uint64_t congruence,
 		       uint64_t align)
 {
-	/* Other threads may be faster at taking the address: a few times. */
-	for (int tries = 0; tries < 4 && align > pb_page_size(); tries++) {
-		void *hint = congruent_hint(length, congruence, align);
-		void *map;
+	uint64_t page = pb_page_size();
+	void *map;
 
-		if (!hint)
-			break;
-		map = map_shared(hint, fd, offset, length, prot);
-		if (!map || pb_is_aligned((uintptr_t)map - congruence, align))
+	for (; align > page; align = pb_smaller_align(align, page)) {
+		if (!map_aligned(fd, offset, length, prot, congruence, align, &map) || map)
 			return map;
-		munmap(map, length);
 	}
 	/* Small pages then; better than nothing. */
 	return map_shared(NULL, fd, offset, length, prot);

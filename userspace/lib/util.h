@@ -16,6 +16,7 @@
 #define PB_SIZEOF_FIELD(type, field) sizeof(((type *)0)->field)
 #define PB_OFFSETOFEND(type, field)  (offsetof(type, field) + PB_SIZEOF_FIELD(type, field))
 #define PB_MIN(a, b)		     ((a) < (b) ? (a) : (b))
+#define PB_MAX(a, b)		     ((a) > (b) ? (a) : (b))
 #define PB_STRING(x)		     PB_STRING_(x)
 #define PB_STRING_(x)		     #x
 
