@@ -33,6 +33,8 @@ static void test_option_sizes(void)
 	is_int(peerbar_open(NULL, NULL), -EINVAL, "no output");
 	large.known.size = 0;
 	is_int(peerbar_open(&large.known, &pb), -EINVAL, "size 0");
+	large.known.size = (size_t)0x7ffdeadbeef8;
+	is_int(peerbar_open(&large.known, &pb), -EINVAL, "a size that was never set");
 	large.known.size = sizeof(large.known) - 1;
 	is_int(peerbar_open(&large.known, &pb), -EINVAL, "a size too small");
 	large.known.size = sizeof(large);
@@ -134,6 +136,10 @@ static void test_system_caps(void)
 	is_int((long long)caps.known.size, sizeof(caps), "the size stays");
 	caps.known.size = 8;
 	is_int(peerbar_system_caps(pb, &caps.known), -EINVAL, "a size too small");
+	caps.known.size = 0;
+	is_int(peerbar_system_caps(pb, &caps.known), -EINVAL, "no size");
+	caps.known.size = (size_t)0x7ffdeadbeef8;
+	is_int(peerbar_system_caps(pb, &caps.known), -EINVAL, "a size that was never set");
 
 	fake_remove("dev/iommu");
 	fake_remove("sys/class/iommu");

@@ -16,11 +16,14 @@ const char *peerbar_version(void)
 	return PB_VERSION;
 }
 
+/* No struct of any release is longer: a size that was never set. */
+#define SIZE_LIMIT 4096
+
 int pb_check_options(const void *options, size_t size, size_t min, size_t known)
 {
 	const unsigned char *bytes = options;
 
-	if (size < min)
+	if (size < min || size > SIZE_LIMIT)
 		return -EINVAL;
 	for (size_t i = known; i < size; i++) {
 		if (bytes[i])
@@ -33,7 +36,7 @@ int pb_fill_caps(void *out, const void *caps, size_t min, size_t known)
 {
 	size_t size = *(size_t *)out;
 
-	if (size < min)
+	if (size < min || size > SIZE_LIMIT)
 		return -EINVAL;
 	memset(out, 0, size);
 	memcpy(out, caps, PB_MIN(size, known));
@@ -103,6 +106,8 @@ int peerbar_open(const struct peerbar_options *options, struct peerbar **out)
 
 void peerbar_close(struct peerbar *pb)
 {
+	int saved = errno;
+
 	if (!pb)
 		return;
 	pb_close_fd(pb->iommufd);
@@ -111,4 +116,5 @@ void peerbar_close(struct peerbar *pb)
 	pb_close_fd(pb->sys_fd);
 	pthread_mutex_destroy(&pb->lock);
 	free(pb);
+	errno = saved;
 }

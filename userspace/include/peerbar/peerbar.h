@@ -20,7 +20,8 @@
  *   descriptor is O_CLOEXEC.
  * - Option structs begin with their size (set it with sizeof); a larger struct
  *   than the library knows is accepted only when what it does not know is zero
- *   (-E2BIG otherwise), a smaller one than the first release's is -EINVAL.
+ *   (-E2BIG otherwise), a smaller one than the first release's, or one above
+ *   4096 bytes, is -EINVAL: a size that was never set.
  *   Unknown values are refused with -EINVAL. NULL means defaults, and so does
  *   a struct of which only the size is set. Structs that are filled in work
  *   the same way: set the size, and what the library does not know becomes 0.
