@@ -39,6 +39,7 @@ struct fake_kernel {
 	int bus_master;	   /* of reading and writing the register */
 	int probe_pci;	   /* of a write to drivers_probe */
 	bool vfio_refuses; /* vfio-pci's probe fails: the device stays free */
+	const char *locked_down; /* openat() says EPERM to a path that ends in it */
 	const char *deny;  /* faccessat() says no to a path that ends in it */
 
 	/* The nth fallible call from now on fails; 0: none. */

@@ -388,6 +388,8 @@ ssize_t __wrap_write(int fd, const void *buf, size_t n)
 
 int __wrap_openat(int dir, const char *path, int flags, ...)
 {
+	if (fake.locked_down && ends_with(path, fake.locked_down))
+		return fail(EPERM);
 	if (unlucky())
 		return fail(EMFILE);
 	return __real_openat(dir, path, flags);

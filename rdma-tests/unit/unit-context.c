@@ -164,6 +164,43 @@ static void test_system_caps(void)
 	peerbar_close(pb);
 }
 
+/* What could not be looked at is not missing. */
+static void test_system_caps_failures(void)
+{
+	struct peerbar_system_caps truth = {.size = sizeof(truth)}, caps = {.size = sizeof(caps)};
+	unsigned int fds, n = 0, lies = 0, left = 0;
+	struct peerbar *pb = fake_open();
+
+	peerbar_system_caps(pb, &truth);
+	fds = count_fds();
+	do {
+		int ret;
+
+		fake.failed = false;
+		fake.fail_nth = ++n;
+		ret = peerbar_system_caps(pb, &caps);
+		fake.fail_nth = 0;
+		lies += !ret && (fake.failed || memcmp(&truth, &caps, sizeof(caps)));
+		left += count_fds() != fds;
+	} while (fake.failed);
+	ok(n > 3, "%u calls were made to fail", n - 1);
+	is_int(lies, 0, "no failure is taken for a no");
+	is_int(left, 0, "no descriptor is left");
+	peerbar_close(pb);
+}
+
+static void test_ptdump_locked(void)
+{
+	struct peerbar_system_caps caps = {.size = sizeof(caps)};
+	struct peerbar *pb = fake_open();
+
+	fake.locked_down = "current_kernel";
+	is_int(peerbar_system_caps(pb, &caps), 0, "a kernel that is locked down");
+	ok(!caps.ptdump, "has the file, but not for us");
+	fake.locked_down = NULL;
+	peerbar_close(pb);
+}
+
 static void test_missing_roots(void)
 {
 	struct pb_roots roots = {"/nowhere", "/dev", "/proc"};
@@ -186,6 +223,8 @@ int main(void)
 	test_nulls();
 	test_log();
 	test_system_caps();
+	test_system_caps_failures();
+	test_ptdump_locked();
 	test_missing_roots();
 	return done_testing();
 }

@@ -34,6 +34,23 @@ static void test_list(struct peerbar *pb)
 	peerbar_free_devices(devices);
 }
 
+/* The name of a driver may be longer than there is room for it. */
+static void test_long_driver(struct peerbar *pb)
+{
+	static const char name[] = "a-driver-with-a-name-of-more-than-thirty-two-bytes";
+	struct peerbar_device_info info;
+
+	fake_remove(DEVICES FAKE_NIC "/driver");
+	fake_link("../../drivers/a-driver-with-a-name-of-more-than-thirty-two-bytes",
+		  DEVICES FAKE_NIC "/driver");
+	is_int(peerbar_device_lookup(pb, FAKE_NIC, &info), 0, "a driver with a long name");
+	ok(!strncmp(info.driver, name, sizeof(info.driver) - 1) &&
+		   strlen(info.driver) == sizeof(info.driver) - 1,
+	   "is there, its name cut: %s", info.driver);
+	fake_remove(DEVICES FAKE_NIC "/driver");
+	fake_link("../../drivers/e1000e", DEVICES FAKE_NIC "/driver");
+}
+
 static void test_bars(struct peerbar *pb)
 {
 	struct peerbar_device_info info;
@@ -141,7 +158,7 @@ static void test_bind_errors(struct peerbar *pb)
 static void test_failures(struct peerbar *pb)
 {
 	unsigned int fds = count_fds(), n = 0;
-	bool untouched = true, clean = true;
+	bool untouched = true, clean = true, complete = true;
 
 	do {
 		struct peerbar_device_info *devices = (void *)pb;
@@ -153,6 +170,7 @@ static void test_failures(struct peerbar *pb)
 		ret = peerbar_list_devices(pb, &devices, &count);
 		fake.fail_nth = 0;
 		untouched &= !ret || ((void *)devices == pb && count == 42);
+		complete &= ret || (count == 4 && !fake.failed);
 		clean &= count_fds() == fds;
 		if (!ret)
 			peerbar_free_devices(devices);
@@ -169,6 +187,7 @@ static void test_failures(struct peerbar *pb)
 	note("%u calls were made to fail", n - 1);
 	ok(n > 10, "listing and binding make calls that can fail");
 	ok(untouched, "no output of a failed listing was touched");
+	ok(complete, "no device was left out because a call failed");
 	ok(clean, "no descriptor was left open");
 	expect_driver(pb, FAKE_NIC, "e1000e", "the device is with its driver");
 }
@@ -181,6 +200,7 @@ int main(void)
 	pb = fake_open();
 	test_list(pb);
 	test_bars(pb);
+	test_long_driver(pb);
 	test_lookup_errors(pb);
 	test_list_oddities(pb);
 	test_bind(pb);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -84,15 +85,40 @@ static int read_ids(int dir, struct peerbar_device_info *info)
 	return 0;
 }
 
-static int read_iommu_group(int dir)
+/* A link that is not there is an answer, one that cannot be read is none. */
+static int read_link(int dir, const char *path, char name[NAME_MAX + 1])
 {
-	char name[16], *end;
-	long group;
+	int ret = pb_readlink_base_at(dir, path, name, NAME_MAX + 1);
 
-	if (pb_readlink_base_at(dir, "iommu_group", name, sizeof(name)))
-		return -1;
-	group = strtol(name, &end, 10);
-	return *end || end == name ? -1 : (int)group;
+	if (ret == -ENOENT)
+		*name = '\0';
+	return ret == -ENOENT ? 0 : ret;
+}
+
+static int read_iommu_group(int dir, int *group)
+{
+	char name[NAME_MAX + 1], *end;
+	int ret = read_link(dir, "iommu_group", name);
+
+	if (ret)
+		return ret;
+	*group = *name ? (int)strtol(name, &end, 10) : -1;
+	return *name && *end ? -EIO : 0;
+}
+
+/* Variant drivers of vfio-pci have other names, but all of them register there. */
+static int read_driver(int dir, struct peerbar_device_info *info)
+{
+	char name[NAME_MAX + 1];
+	int ret, vfio;
+
+	ret = read_link(dir, "driver", name);
+	vfio = pb_find_at(dir, "vfio-dev");
+	if (ret || vfio < 0)
+		return ret ? ret : vfio;
+	snprintf(info->driver, sizeof(info->driver), "%.*s", (int)sizeof(info->driver) - 1, name);
+	info->vfio_bound = !strcmp(name, "vfio-pci") || vfio == PB_YES;
+	return 0;
 }
 
 int pb_pci_read_info(int dir, const char *address, struct peerbar_device_info *out)
@@ -104,12 +130,12 @@ int pb_pci_read_info(int dir, const char *address, struct peerbar_device_info *o
 	ret = read_ids(dir, &info);
 	if (!ret)
 		ret = read_bars(dir, info.bars);
+	if (!ret)
+		ret = read_driver(dir, &info);
+	if (!ret)
+		ret = read_iommu_group(dir, &info.iommu_group);
 	if (ret)
 		return ret;
-	pb_readlink_base_at(dir, "driver", info.driver, sizeof(info.driver));
-	info.iommu_group = read_iommu_group(dir);
-	/* Variant drivers have other names, but all of them register here. */
-	info.vfio_bound = !strcmp(info.driver, "vfio-pci") || pb_exists_at(dir, "vfio-dev");
 	*out = info;
 	return 0;
 }
@@ -165,17 +191,15 @@ static int list_add_device(struct peerbar *pb, struct device_list *list, const c
 
 	if (pb_address_parse(name, address))
 		return 0;
-	/* A device may be unplugged while we look: that is not an error. */
 	dir = pb_pci_open_dir(pb, address);
-	if (dir < 0)
-		return 0;
-	ret = pb_pci_read_info(dir, address, &info);
-	if (ret) {
+	ret = dir < 0 ? dir : pb_pci_read_info(dir, address, &info);
+	/* A device may be unplugged while we look: that is not an error. */
+	if (ret == -ENODEV || ret == -ENOENT || ret == -EIO) {
 		pb_log(pb, PEERBAR_LOG_INFO, "leaving out %s: cannot read what sysfs has on it",
 		       address);
 		return 0;
 	}
-	return list_add(list, &info);
+	return ret ? ret : list_add(list, &info);
 }
 
 static int compare_infos(const void *a, const void *b)
@@ -214,5 +238,8 @@ int peerbar_list_devices(struct peerbar *pb, struct peerbar_device_info **out, s
 
 void peerbar_free_devices(struct peerbar_device_info *devices)
 {
+	int saved = errno;
+
 	free(devices);
+	errno = saved;
 }

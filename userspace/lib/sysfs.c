@@ -11,9 +11,21 @@ size_t pb_page_size(void)
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+int pb_find_at(int dir, const char *path)
+{
+	if (!faccessat(dir, path, F_OK, 0))
+		return PB_YES;
+	return errno == ENOENT || errno == ENOTDIR ? PB_NO : -errno;
+}
+
 bool pb_exists_at(int dir, const char *path)
 {
-	return !faccessat(dir, path, F_OK, 0);
+	return pb_find_at(dir, path) == PB_YES;
+}
+
+int pb_access_at(int dir, const char *path)
+{
+	return faccessat(dir, path, R_OK | W_OK, AT_EACCESS) ? -errno : 0;
 }
 
 int pb_read_at(int dir, const char *path, char *buf, size_t size)
@@ -110,9 +122,13 @@ struct dirent *pb_readdir(DIR *dir)
 	return entry;
 }
 
-bool pb_dir_populated_at(int dir, const char *path)
+int pb_dir_populated_at(int dir, const char *path)
 {
 	PB_AUTO_CLOSEDIR DIR *d = pb_opendir_at(dir, path);
 
-	return d && pb_readdir(d);
+	if (!d)
+		return errno == ENOENT || errno == ENOTDIR ? PB_NO : -errno;
+	if (pb_readdir(d))
+		return PB_YES;
+	return errno ? -errno : PB_NO;
 }

@@ -20,6 +20,12 @@
 #define PB_STRING(x)		     PB_STRING_(x)
 #define PB_STRING_(x)		     #x
 
+/* What a probe answers; anything negative is an errno: it could not find out. */
+enum {
+	PB_NO = 0,
+	PB_YES = 1,
+};
+
 /* Closing on the way out must not hide the errno that made us leave. */
 static inline void pb_close_fd(int fd)
 {

@@ -15,7 +15,7 @@
  * - The errnos that a function names are those with a meaning of their own. Any
  *   other is the kernel's, passed on as it is. -ENOMEM is possible wherever a
  *   handle is made, -EMFILE and -ENFILE wherever a descriptor is, and -EINVAL
- *   is returned by every fallible function for a required pointer that is NULL.
+ *   wherever a required pointer is NULL. A failure is never reported as a "no".
  * - Close functions take NULL, never fail and leave errno alone. Every
  *   descriptor is O_CLOEXEC.
  * - Option structs begin with their size (set it with sizeof); a larger struct
@@ -155,7 +155,7 @@ struct peerbar_bar_info {
  * @vendor: PCI vendor ID
  * @device: PCI device ID
  * @class_code: class, subclass and programming interface: 0xccsspp
- * @driver: name of the driver that has it; empty: none
+ * @driver: name of the driver that has it, cut if too long; empty: none
  * @iommu_group: number of its IOMMU group; -1: it is in none
  * @vfio_bound: its driver is vfio-pci or a variant of it
  * @bars: its BARs
@@ -238,7 +238,7 @@ struct peerbar_system_caps {
  * Needs no privileges, but sees more with them (@pat_wc, @ptdump). Present does
  * not mean permitted: opening a device may still fail with -EACCES.
  *
- * Return: 0, or a negative errno: -EINVAL a bad size.
+ * Return: 0, or a negative errno: -EINVAL a bad size; or what got in the way.
  */
 int peerbar_system_caps(struct peerbar *pb, struct peerbar_system_caps *caps);
 
