@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,15 @@ static void make_link(const char *address, const char *name, const char *prefix,
 	fake_link(target, path);
 }
 
+void fake_vfio_number(const char *address, const char *name)
+{
+	char path[256], text[32];
+
+	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/vfio-dev/%s/dev", address, name);
+	snprintf(text, sizeof(text), "511:%s\n", name + strlen("vfio"));
+	fake_write(path, text);
+}
+
 static void make_device(const struct device *device)
 {
 	char path[256];
@@ -178,6 +188,7 @@ static void make_device(const struct device *device)
 	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/vfio-dev/%s", device->address,
 		 device->vfio);
 	fake_mkdir(path);
+	fake_vfio_number(device->address, device->vfio);
 	snprintf(path, sizeof(path), "dev/vfio/devices/%s", device->vfio);
 	fake_write(path, "");
 	snprintf(path, sizeof(path), "dev/vfio/%s", device->group);
@@ -207,10 +218,16 @@ void fake_machine(void)
 
 /* Contexts ------------------------------------------------------------------ */
 
+/* Comes from any thread. */
 static void take_log(void *arg, enum peerbar_log_level level, const char *message)
 {
-	if (level == PEERBAR_LOG_ERROR)
-		snprintf(last_error, sizeof(last_error), "%s", message);
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+	if (level != PEERBAR_LOG_ERROR)
+		return;
+	pthread_mutex_lock(&lock);
+	snprintf(last_error, sizeof(last_error), "%s", message);
+	pthread_mutex_unlock(&lock);
 }
 
 struct peerbar *fake_open(void)

@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * The system calls of the made-up machine. Descriptors are real: a vfio node is
- * an empty file, a dma-buf a memfd. What an ioctl does is decided here.
+ * an empty file, a dma-buf a memfd. Which is which is kept here; what an ioctl
+ * does is decided in fakevfio.c, fakefeature.c and fakeiommu.c.
  */
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/pci_regs.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "fake.h"
-#include "uapi.h"
+#include "fakekernel.h"
+#include "tap.h"
 
-#define CONFIG_OFFSET 0x70000000000ull
+#define CONFIG_OFFSET ((uint64_t)VFIO_PCI_CONFIG_REGION_INDEX << 40)
 
 struct fake_kernel fake;
 
 int __real_ioctl(int fd, unsigned long request, void *arg);
+int __real_close(int fd);
+int __real_fstat(int fd, struct stat *st);
+int __real_fstatat(int dir, const char *path, struct stat *st, int flags);
 int __real_openat(int dir, const char *path, int flags, ...);
 int __real_faccessat(int dir, const char *path, int mode, int flags);
 int __real_fstatfs(int fd, struct statfs *fs);
@@ -35,6 +42,9 @@ void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t size);
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_close(int fd);
+int __wrap_fstat(int fd, struct stat *st);
+int __wrap_fstatat(int dir, const char *path, struct stat *st, int flags);
 int __wrap_openat(int dir, const char *path, int flags, ...);
 int __wrap_faccessat(int dir, const char *path, int mode, int flags);
 int __wrap_fstatfs(int fd, struct statfs *fs);
@@ -45,7 +55,7 @@ ssize_t __wrap_pwrite(int fd, const void *buf, size_t n, off_t offset);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t size);
 
-static int fail(int err)
+int fake_fail(int err)
 {
 	errno = err;
 	return -1;
@@ -60,7 +70,7 @@ static bool unlucky(void)
 	return true;
 }
 
-static bool path_of(int fd, char path[PATH_MAX])
+bool fake_path_of(int fd, char path[PATH_MAX])
 {
 	char proc[32];
 	ssize_t n;
@@ -71,218 +81,155 @@ static bool path_of(int fd, char path[PATH_MAX])
 	return n > 0;
 }
 
-static bool ends_with(const char *text, const char *end)
+bool fake_ends_with(const char *text, const char *end)
 {
 	size_t lt = strlen(text), le = strlen(end);
 
 	return lt >= le && !strcmp(text + lt - le, end);
 }
 
-static bool is_fake_dmabuf(int fd)
+static bool is_dmabuf(int fd)
 {
 	char path[PATH_MAX];
 
-	return path_of(fd, path) && !strncmp(path, "/memfd:dmabuf", 13);
+	return fake_path_of(fd, path) && !strncmp(path, "/memfd:dmabuf", 13);
 }
 
-/* Features ------------------------------------------------------------------ */
+/* Descriptors ----------------------------------------------------------------- */
 
-static int export_dmabuf(const struct pb_vfio_dma_buf *request)
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct fake_file files[1024];
+
+struct fake_file *fake_file(int fd)
 {
-	uint64_t length = 0;
-	int fd;
+	static struct fake_file none;
 
-	if (fake.export_dmabuf)
-		return fail(fake.export_dmabuf);
-	for (uint32_t i = 0; i < request->nr_ranges; i++)
-		length += request->ranges[i].length;
-	fd = memfd_create("dmabuf", request->open_flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
-	if (fd >= 0 && ftruncate(fd, (off_t)length))
-		abort();
-	fake.exports++;
-	fake.last_open_flags = request->open_flags;
-	return fd;
+	return fd >= 0 && fd < 1024 ? &files[fd] : &none;
 }
 
-static int check_dmabuf_fd(int fd)
+int fake_misuse(int err, const char *what)
 {
-	if (fcntl(fd, F_GETFD) < 0)
-		return fail(EBADF);
-	return is_fake_dmabuf(fd) ? 0 : fail(EINVAL);
+	note("misuse: %s", what);
+	fake.misuses++;
+	return fake_fail(err);
 }
 
-static int revoke_dmabuf(const struct pb_vfio_dma_buf_revoke *request)
+bool fake_sized(uint32_t size, size_t want, const char *what)
 {
-	if (check_dmabuf_fd(request->dmabuf_fd))
-		return -1;
-	return fake.revoke ? fail(fake.revoke) : 0;
+	if (size == want)
+		return true;
+	fake_misuse(EINVAL, what);
+	return false;
 }
 
-static int memattr(const struct pb_vfio_dma_buf_memattr *request)
+static enum fake_kind kind_of(const char *path, const char *name)
 {
-	if (check_dmabuf_fd(request->dmabuf_fd))
-		return -1;
-	if (fake.memattr)
-		return fail(fake.memattr);
-	return request->memattr > PEERBAR_MEMATTR_WC ? fail(ENOENT) : 0;
+	if (!strcmp(name, "iommu"))
+		return FAKE_IOMMUFD;
+	if (strstr(path, "/vfio/devices/"))
+		return FAKE_CDEV;
+	return fake_ends_with(path, "/vfio/vfio") ? FAKE_CONTAINER : FAKE_GROUP;
 }
 
-static int feature(struct vfio_device_feature *header)
+static void opened(int fd)
 {
-	uint32_t number = header->flags & 0xffff;
-	bool probe = header->flags & VFIO_DEVICE_FEATURE_PROBE;
-
-	switch (number) {
-	case VFIO_DEVICE_FEATURE_DMA_BUF:
-		if (fake.no_export)
-			return fail(ENOTTY);
-		return probe ? 0 : export_dmabuf((void *)header->data);
-	case PB_FEATURE_DMA_BUF_REVOKE:
-		if (fake.plain)
-			return fail(ENOTTY);
-		return probe ? 0 : revoke_dmabuf((void *)header->data);
-	case PB_FEATURE_DMA_BUF_MEMATTR:
-		if (fake.plain)
-			return fail(ENOTTY);
-		return probe ? 0 : memattr((void *)header->data);
-	default:
-		return fail(ENOTTY);
-	}
-}
-
-/* vfio and iommufd ----------------------------------------------------------- */
-
-static int region(int fd, struct vfio_region_info *info)
-{
-	static const uint64_t mem[] = {0x4000, 0, 0x4000000, 0, 0, 0};
-	static const uint64_t reg[] = {0x100000, 0, 0, 0, 0, 0};
+	struct fake_file file = {.container = -1};
 	char path[PATH_MAX];
-	const uint64_t *bars;
+	const char *name;
 
-	if (info->index == VFIO_PCI_CONFIG_REGION_INDEX) {
-		info->size = 256;
-		info->offset = CONFIG_OFFSET;
-		return 0;
-	}
-	bars = path_of(fd, path) && ends_with(path, "/vfio1") ? reg : mem;
-	info->size = bars[info->index];
-	if (info->size)
-		info->flags = VFIO_REGION_INFO_FLAG_MMAP;
-	return 0;
+	if (!fake_path_of(fd, path) || !strstr(path, "/peerbar-unit-") || !strstr(path, "/dev/"))
+		return;
+	name = strrchr(path, '/') + 1;
+	file.kind = kind_of(path, name);
+	if (file.kind == FAKE_CDEV && fake.minor_offset)
+		fake_misuse(0, "another device's node opened");
+	snprintf(file.device, sizeof(file.device), "%.31s", name);
+	*fake_file(fd) = file;
 }
 
-static int iova_ranges(struct pb_iommu_ioas_iova_ranges *cmd)
+static void closing(int fd)
 {
-	static const struct pb_iommu_iova_range ranges[] = {
-		{0, 0xfedfffff},
-		{0xfef00000, 0x7fffffffffull},
-	};
-	uint32_t room = cmd->num_iovas;
+	struct fake_file *file = fake_file(fd);
 
-	cmd->num_iovas = 2;
-	if (room < 2)
-		return fail(EMSGSIZE);
-	memcpy((void *)(uintptr_t)cmd->allowed_iovas, ranges, sizeof(ranges));
-	cmd->out_iova_alignment = 4096;
-	return 0;
+	if (file->kind == FAKE_GROUP_DEVICE || (file->kind == FAKE_CDEV && file->bound))
+		fake_dmabufs_orphaned(file->device);
+	memset(file, 0, sizeof(*file));
 }
 
-static int map_file(struct pb_iommu_ioas_map_file *cmd)
+static int locked_ioctl(int fd, unsigned long request, void *arg)
 {
-	if (fake.no_dmabuf_map)
-		return fail(EINVAL);
-	if (fake.map_file)
-		return fail(fake.map_file);
-	fake.maps++;
-	fake.last_map_iova = cmd->iova;
-	fake.last_map_flags = cmd->flags;
-	return 0;
-}
+	const enum fake_kind kind = fake_file(fd)->kind;
 
-static int group_get_device(void)
-{
-	return memfd_create("vfio", MFD_CLOEXEC);
-}
-
-static int vfio_ioctl(int fd, unsigned long request, void *arg)
-{
-	struct vfio_device_info *info = arg;
-	struct vfio_group_status *status = arg;
-
-	switch (request) {
-	case VFIO_DEVICE_BIND_IOMMUFD:
-		return fake.bind_iommufd ? fail(fake.bind_iommufd) : 0;
-	case VFIO_DEVICE_ATTACH_IOMMUFD_PT:
-		return fake.attach ? fail(fake.attach) : 0;
-	case VFIO_DEVICE_GET_INFO:
-		info->flags = fake.no_reset ? 0 : VFIO_DEVICE_FLAGS_RESET;
-		return 0;
-	case VFIO_DEVICE_GET_REGION_INFO:
-		return region(fd, arg);
-	case VFIO_DEVICE_RESET:
-		return fake.reset ? fail(fake.reset) : 0;
-	case VFIO_DEVICE_FEATURE:
-		return feature(arg);
-	case VFIO_GET_API_VERSION:
-		return VFIO_API_VERSION;
-	case VFIO_CHECK_EXTENSION:
-		return 1;
-	case VFIO_GROUP_GET_STATUS:
-		status->flags = VFIO_GROUP_FLAGS_VIABLE;
-		return 0;
-	case VFIO_GROUP_SET_CONTAINER:
-	case VFIO_SET_IOMMU:
-		return 0;
-	case VFIO_GROUP_GET_DEVICE_FD:
-		return group_get_device();
-	default:
-		return fail(ENOTTY);
-	}
-}
-
-static int iommu_ioctl(unsigned long request, void *arg)
-{
-	struct pb_iommu_ioas_alloc *alloc = arg;
-
-	switch (request) {
-	case PB_IOMMU_IOAS_ALLOC:
-		alloc->out_ioas_id = ++fake.live_ioas;
-		return 0;
-	case PB_IOMMU_DESTROY:
-		fake.live_ioas--;
-		return 0;
-	case PB_IOMMU_IOAS_IOVA_RANGES:
-		return iova_ranges(arg);
-	case PB_IOMMU_IOAS_MAP_FILE:
-		return map_file(arg);
-	case PB_IOMMU_IOAS_UNMAP:
-		fake.maps--;
-		return 0;
-	default:
-		return fail(ENOTTY);
-	}
+	/* Undoing never fails by chance, or the test would leak by itself. */
+	if (request != PB_IOMMU_DESTROY && request != PB_IOMMU_IOAS_UNMAP && unlucky())
+		return fake_fail(EIO);
+	return kind == FAKE_IOMMUFD ? fake_iommu_ioctl(request, arg)
+				    : fake_vfio_ioctl(fd, request, arg);
 }
 
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
 	va_list args;
 	void *arg;
+	int ret;
 
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
-	/* Undoing never fails, or the test would leak by itself. */
-	if (request != PB_IOMMU_DESTROY && request != PB_IOMMU_IOAS_UNMAP && unlucky())
-		return fail(EIO);
-	if (_IOC_TYPE(request) == PB_IOMMUFD_TYPE && _IOC_NR(request) >= 0x80 &&
-	    _IOC_NR(request) < 0xa0) {
-		char path[PATH_MAX];
+	pthread_mutex_lock(&lock);
+	ret = locked_ioctl(fd, request, arg);
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
 
-		/* A test may have removed the node meanwhile. */
-		if (path_of(fd, path) && strstr(path, "/dev/iommu"))
-			return iommu_ioctl(request, arg);
+/* Leaves something else in errno, as a close() may. */
+int __wrap_close(int fd)
+{
+	int ret;
+
+	pthread_mutex_lock(&lock);
+	closing(fd);
+	ret = __real_close(fd);
+	pthread_mutex_unlock(&lock);
+	errno = EXFULL;
+	return ret;
+}
+
+/* The nodes of vfio are files here; in a kernel they are character devices. */
+static void make_node(const char *path, struct stat *st)
+{
+	unsigned int number;
+
+	if (strstr(path, "/peerbar-unit-") && strstr(path, "/vfio/devices/") &&
+	    sscanf(strrchr(path, '/'), "/vfio%u", &number) == 1) {
+		st->st_mode = S_IFCHR | 0600;
+		st->st_rdev = makedev(511, number + fake.minor_offset);
 	}
-	return vfio_ioctl(fd, request, arg);
+}
+
+int __wrap_fstat(int fd, struct stat *st)
+{
+	int ret = __real_fstat(fd, st);
+	char path[PATH_MAX];
+
+	if (!ret && fake_path_of(fd, path))
+		make_node(path, st);
+	/* Somebody puts another node there between looking and opening. */
+	if (!ret && fake.swapped && S_ISCHR(st->st_mode))
+		st->st_rdev++;
+	return ret;
+}
+
+int __wrap_fstatat(int dir, const char *path, struct stat *st, int flags)
+{
+	int ret = __real_fstatat(dir, path, st, flags);
+	char full[2 * PATH_MAX], folder[PATH_MAX];
+
+	if (!ret && fake_path_of(dir, folder)) {
+		snprintf(full, sizeof(full), "%s/%s", folder, path);
+		make_node(full, st);
+	}
+	return ret;
 }
 
 /* PCI ------------------------------------------------------------------------ */
@@ -292,9 +239,9 @@ static ssize_t config_access(void *buf, size_t n, off_t offset, bool write)
 	uint16_t le;
 
 	if (offset != (off_t)(CONFIG_OFFSET + PCI_COMMAND) || n != 2)
-		return fail(EINVAL);
+		return fake_fail(EINVAL);
 	if (fake.bus_master)
-		return fail(fake.bus_master);
+		return fake_fail(fake.bus_master);
 	if (write) {
 		memcpy(&le, buf, 2);
 		fake.pci_command = le16toh(le);
@@ -335,7 +282,7 @@ static int probe_pci(const char *address)
 	char path[128], driver[64], target[128];
 
 	if (fake.probe_pci)
-		return fail(fake.probe_pci);
+		return fake_fail(fake.probe_pci);
 	read_override(address, driver);
 	if (!*driver && !strcmp(address, FAKE_NIC))
 		strcpy(driver, "e1000e");
@@ -370,14 +317,14 @@ ssize_t __wrap_write(int fd, const void *buf, size_t n)
 	char path[PATH_MAX], address[32] = "";
 	int ret = 0;
 
-	if (!path_of(fd, path) || !strstr(path, "/peerbar-unit-"))
+	if (!fake_path_of(fd, path) || !strstr(path, "/peerbar-unit-"))
 		return __real_write(fd, buf, n);
 	if (unlucky())
-		return fail(EIO);
+		return fake_fail(EIO);
 	memcpy(address, buf, n < sizeof(address) - 1 ? n : sizeof(address) - 1);
-	if (ends_with(path, "/drivers_probe"))
+	if (fake_ends_with(path, "/drivers_probe"))
 		ret = probe_pci(address);
-	else if (ends_with(path, "/unbind"))
+	else if (fake_ends_with(path, "/unbind"))
 		ret = unbind_pci(address);
 	else if (!clear_file(fd))
 		return __real_write(fd, buf, n);
@@ -388,17 +335,24 @@ ssize_t __wrap_write(int fd, const void *buf, size_t n)
 
 int __wrap_openat(int dir, const char *path, int flags, ...)
 {
-	if (fake.locked_down && ends_with(path, fake.locked_down))
-		return fail(EPERM);
+	int fd;
+
+	if (fake.locked_down && fake_ends_with(path, fake.locked_down))
+		return fake_fail(EPERM);
 	if (unlucky())
-		return fail(EMFILE);
-	return __real_openat(dir, path, flags);
+		return fake_fail(EMFILE);
+	pthread_mutex_lock(&lock);
+	fd = __real_openat(dir, path, flags);
+	if (fd >= 0)
+		opened(fd);
+	pthread_mutex_unlock(&lock);
+	return fd;
 }
 
 int __wrap_faccessat(int dir, const char *path, int mode, int flags)
 {
-	if (fake.deny && mode != F_OK && ends_with(path, fake.deny))
-		return fail(EACCES);
+	if (fake.deny && mode != F_OK && fake_ends_with(path, fake.deny))
+		return fake_fail(EACCES);
 	return __real_faccessat(dir, path, mode, flags);
 }
 
@@ -406,20 +360,35 @@ int __wrap_fstatfs(int fd, struct statfs *fs)
 {
 	int ret = __real_fstatfs(fd, fs);
 
-	if (!ret && is_fake_dmabuf(fd))
+	if (!ret && is_dmabuf(fd))
 		fs->f_type = DMA_BUF_MAGIC;
 	return ret;
 }
 
+static void *refuse_mmap(int err)
+{
+	errno = err;
+	return MAP_FAILED;
+}
+
 void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
-	if (fd >= 0 && fake.mmap) {
-		errno = fake.mmap;
-		return MAP_FAILED;
-	}
-	if (unlucky()) {
-		errno = ENOMEM;
-		return MAP_FAILED;
+	bool revoked = false;
+	uint64_t size;
+
+	if (fd >= 0 && fake.mmap)
+		return refuse_mmap(fake.mmap);
+	if (unlucky())
+		return refuse_mmap(ENOMEM);
+	pthread_mutex_lock(&lock);
+	if (fd >= 0)
+		fake_dmabuf(fd, &revoked, &size);
+	pthread_mutex_unlock(&lock);
+	if (revoked)
+		return refuse_mmap(ENODEV);
+	if (fd >= 0 && addr && fake.ignored_hints) {
+		fake.ignored_hints--;
+		addr = (char *)addr + 4096;
 	}
 	return __real_mmap(addr, length, prot, flags, fd, offset);
 }
@@ -445,6 +414,9 @@ void *__wrap_realloc(void *p, size_t size)
 /* What large file support makes of the names. */
 int __wrap_openat64(int dir, const char *path, int flags, ...)
 	__attribute__((alias("__wrap_openat")));
+int __wrap_fstat64(int fd, struct stat *st) __attribute__((alias("__wrap_fstat")));
+int __wrap_fstatat64(int dir, const char *path, struct stat *st, int flags)
+	__attribute__((alias("__wrap_fstatat")));
 int __wrap_fstatfs64(int fd, struct statfs *fs) __attribute__((alias("__wrap_fstatfs")));
 void *__wrap_mmap64(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 	__attribute__((alias("__wrap_mmap")));

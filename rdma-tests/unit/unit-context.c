@@ -3,6 +3,7 @@
  * Contexts: sizes of option structs, NULLs, the log, and what the machine has.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "context.h"
@@ -58,6 +59,19 @@ static void test_closes(void)
 	peerbar_iova_unmap(NULL);
 	peerbar_free_devices(NULL);
 	is_int(errno, EXDEV, "closing NULL does nothing, errno included");
+}
+
+/* The played close() leaves something else in errno. */
+static void test_cleanup(void)
+{
+	int fd = open("/", O_RDONLY | O_CLOEXEC);
+	struct peerbar *pb = fake_open();
+
+	errno = EXDEV;
+	pb_close_fd(fd);
+	is_int(errno, EXDEV, "closing on the way out leaves errno alone");
+	peerbar_close(pb);
+	is_int(errno, EXDEV, "closing a context, too");
 }
 
 static void test_nulls(void)
@@ -220,6 +234,7 @@ int main(void)
 	fake_machine();
 	test_option_sizes();
 	test_closes();
+	test_cleanup();
 	test_nulls();
 	test_log();
 	test_system_caps();

@@ -1,40 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Devices, buffers, mappings and DMA mappings, against a kernel played by
- * fakekernel.c: what is asked of it, what its errnos become, and what is left
- * when any single call fails.
+ * Devices, buffers and mappings, against a kernel played by fakekernel.c: what
+ * is asked of it, what its errnos become, and what is left when any single call
+ * fails.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "buffer.h"
-#include "fake.h"
-#include "tap.h"
+#include "fakefixture.h"
 #include "uapi.h"
 #include "util.h"
 
-static const struct peerbar_range slice = {0x200000, 0x400000};
 static struct peerbar *pb;
 
 static struct peerbar_device *open_mem(void)
 {
-	struct peerbar_device *dev;
-
-	if (peerbar_device_open(pb, FAKE_MEM, NULL, &dev))
-		bail_out("cannot open " FAKE_MEM ": %s", fake_last_error());
-	return dev;
-}
-
-static struct peerbar_buffer *export_slice(struct peerbar_device *dev)
-{
-	struct peerbar_buffer *buf;
-
-	if (peerbar_buffer_export(dev, 2, &slice, 1, NULL, &buf))
-		bail_out("cannot export: %s", fake_last_error());
-	return buf;
+	return open_device(pb, FAKE_MEM);
 }
 
 /* Opening -------------------------------------------------------------------- */
@@ -121,6 +107,59 @@ static void test_backends(void)
 	fake_write("dev/iommu", "");
 }
 
+/* A node that is not the device's own is not opened, let alone reset. */
+static void test_nodes(void)
+{
+	const enum peerbar_backend any = PEERBAR_BACKEND_AUTO;
+
+	fake.minor_offset = 1;
+	is_int(open_with(FAKE_MEM, any), -ENODEV, "the node is another device's");
+	has_str(fake_last_error(), "stale node", "the message says so");
+	fake.minor_offset = 0;
+	fake.swapped = true;
+	is_int(open_with(FAKE_MEM, any), -ENODEV, "it becomes another one meanwhile");
+	fake.swapped = false;
+	fake_write("sys/bus/pci/devices/" FAKE_MEM "/vfio-dev/vfio0/dev", "511\n");
+	is_int(open_with(FAKE_MEM, any), -EIO, "sysfs has nonsense");
+	fake_remove("sys/bus/pci/devices/" FAKE_MEM "/vfio-dev/vfio0/dev");
+	is_int(open_with(FAKE_MEM, any), -ENODEV, "sysfs has nothing: it was unplugged");
+	fake_vfio_number(FAKE_MEM, "vfio0");
+	is_int(open_with(FAKE_MEM, any), 0, "its own");
+	is_int(fake.live_ioas, 0, "no address space is left");
+}
+
+static void test_groups(void)
+{
+	const enum peerbar_backend group = PEERBAR_BACKEND_GROUP;
+
+	is_int(open_with(FAKE_MEM, group), 0, "by its group");
+	fake.not_viable = true;
+	is_int(open_with(FAKE_MEM, group), -EBUSY, "a neighbour has a driver of the kernel");
+	has_str(fake_last_error(), "bind all of them", "the message says what to do");
+	fake.not_viable = false;
+	fake.no_type1 = true;
+	is_int(open_with(FAKE_MEM, group), -EOPNOTSUPP, "no IOMMU of that type");
+	fake.no_type1 = false;
+	fake_write("dev/vfio/noiommu-7", "");
+	is_int(open_with(FAKE_MEM, group), -EOPNOTSUPP, "vfio without an IOMMU");
+	has_str(fake_last_error(), "noiommu", "the message says so");
+	fake_remove("dev/vfio/noiommu-7");
+}
+
+/* vfio has the last word about BARs. */
+static void test_bars(void)
+{
+	struct peerbar_device *dev;
+	struct peerbar_bar_info bar;
+
+	fake.no_bar0 = true;
+	dev = open_mem();
+	is_int(peerbar_device_bar(dev, 0, &bar), 0, "BAR 0");
+	is_int((long long)bar.length, 0, "does not exist for vfio");
+	peerbar_device_close(dev);
+	fake.no_bar0 = false;
+}
+
 /* Devices of one group have one address space, of two groups two. */
 static void test_spaces(void)
 {
@@ -131,7 +170,7 @@ static void test_spaces(void)
 	fake_remove("sys/bus/pci/devices/" FAKE_NIC "/iommu_group");
 	fake_link("../../../../kernel/iommu_groups/7",
 		  "sys/bus/pci/devices/" FAKE_NIC "/iommu_group");
-	fake_mkdir("sys/bus/pci/devices/" FAKE_NIC "/vfio-dev/vfio2");
+	fake_vfio_number(FAKE_NIC, "vfio2");
 	fake_write("dev/vfio/devices/vfio2", "");
 	is_int(peerbar_device_open(pb, FAKE_NIC, NULL, &twin), 0, "a second device of a group");
 	is_int(fake.live_ioas, 2, "shares its address space");
@@ -168,47 +207,6 @@ static void test_control(void)
 	fake.no_reset = false;
 }
 
-/* What the kernel can do ------------------------------------------------------ */
-
-static struct peerbar_device_caps caps_now(void)
-{
-	struct peerbar_device_caps caps = {.size = sizeof(caps)};
-	struct peerbar_device *dev = open_mem();
-	unsigned int maps = fake.maps, fds = count_fds();
-
-	is_int(peerbar_device_caps(dev, &caps), 0, "caps");
-	is_int(fake.maps, maps, "no DMA mapping is left");
-	is_int(count_fds(), fds, "nor a descriptor");
-	peerbar_device_close(dev);
-	return caps;
-}
-
-static void test_caps(void)
-{
-	struct peerbar_device_caps caps = caps_now();
-
-	ok(caps.dmabuf_export && caps.dmabuf_mmap && caps.dmabuf_revoke && caps.dmabuf_memattr &&
-		   caps.iova_dmabuf && caps.reset,
-	   "everything");
-	fake.plain = true;
-	fake.mmap = EINVAL;
-	fake.no_dmabuf_map = true;
-	caps = caps_now();
-	ok(caps.dmabuf_export && !caps.dmabuf_mmap && !caps.dmabuf_revoke && !caps.dmabuf_memattr &&
-		   !caps.iova_dmabuf && caps.reset,
-	   "without the series: export only");
-	fake.no_export = true;
-	caps = caps_now();
-	ok(!caps.dmabuf_export && !caps.dmabuf_mmap && caps.reset, "an old kernel: not even that");
-	fake.plain = fake.no_export = fake.no_dmabuf_map = false;
-	fake.mmap = 0;
-	fake.export_dmabuf = EINVAL;
-	caps = caps_now();
-	ok(caps.dmabuf_export && !caps.dmabuf_mmap && !caps.iova_dmabuf,
-	   "what cannot be tried is not claimed");
-	fake.export_dmabuf = 0;
-}
-
 /* Export ---------------------------------------------------------------------- */
 
 static int export_range(struct peerbar_device *dev, unsigned int bar, uint64_t offset,
@@ -242,6 +240,12 @@ static void test_export_input(struct peerbar_device *dev)
 	is_int(fake.exports, exports, "the kernel was not bothered");
 	is_int(export_range(dev, 2, 0, 0x4000000), 0, "all of the BAR");
 	is_int(export_range(dev, 0, 0x3000, 4096), 0, "the end of BAR 0");
+	is_int(fake.last_bar, 0, "the kernel was asked for BAR 0");
+	is_int((long long)fake.last_range.offset, 0x3000, "and for that part of it");
+	is_int(export_range(dev, 2, 0x5000, 0x3000), 0, "a part of BAR 2");
+	is_int(fake.last_bar, 2, "the kernel was asked for BAR 2");
+	ok(fake.last_range.offset == 0x5000 && fake.last_range.length == 0x3000,
+	   "and for that part");
 }
 
 static void test_export_options(struct peerbar_device *dev)
@@ -285,6 +289,19 @@ static void test_export_kernel(struct peerbar_device *dev)
 	fake.no_export = false;
 }
 
+static void test_export_ranges(struct peerbar_device *dev)
+{
+	const struct peerbar_range ranges[] = {{0x200000, 0x1000}, {0, 0x3000}, {0x100000, 0x2000}};
+	struct peerbar_buffer *buf;
+
+	is_int(peerbar_buffer_export(dev, 2, ranges, 3, NULL, &buf), 0, "three ranges");
+	is_int(fake.last_ranges, 3, "the kernel gets three");
+	ok(fake.last_range.offset == 0x100000 && fake.last_range.length == 0x2000,
+	   "in their order");
+	is_int((long long)peerbar_buffer_length(buf), 0x6000, "the buffer is as long as all");
+	peerbar_buffer_close(buf);
+}
+
 /* Attribute and revocation ------------------------------------------------------ */
 
 static void test_memattr(struct peerbar_device *dev)
@@ -294,7 +311,9 @@ static void test_memattr(struct peerbar_device *dev)
 	int fd = peerbar_buffer_fd(buf);
 
 	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_WC), 0, "WC");
+	is_int(fake.last_memattr, PEERBAR_MEMATTR_WC, "the kernel gets it");
 	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_NC), 0, "NC");
+	is_int(fake.last_memattr, PEERBAR_MEMATTR_NC, "the kernel gets it");
 	is_int(peerbar_buffer_set_memattr(buf, (enum peerbar_memattr)2), -ENOENT, "unknown");
 	is_int(peerbar_device_set_memattr_fd(dev, fd, 2), -ENOENT, "unknown, by descriptor");
 	is_int(peerbar_device_set_memattr_fd(dev, -1, 0), -EBADF, "not open");
@@ -314,11 +333,16 @@ static void test_memattr(struct peerbar_device *dev)
 	       "without the series: NC is what there is");
 	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_WC), -EOPNOTSUPP,
 	       "without the series: no WC");
-	has_str(fake_last_error(), "lacks the peerbar series", "the message says so");
+	has_str(fake_last_error(), "no such feature", "the message says so");
 	is_int(peerbar_buffer_set_memattr(buf, (enum peerbar_memattr)2), -ENOENT,
 	       "without the series: unknown");
 	is_int(peerbar_device_set_memattr_fd(dev, fd, 0), -EOPNOTSUPP,
 	       "without the series, by descriptor");
+	fake.lacks = EOPNOTSUPP;
+	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_NC), 0,
+	       "one that says EOPNOTSUPP: NC is what there is");
+	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_WC), -EOPNOTSUPP, "and no WC");
+	fake.lacks = 0;
 	fake.plain = false;
 	peerbar_buffer_close(buf);
 }
@@ -344,6 +368,60 @@ static void test_revoke(struct peerbar_device *dev)
 	peerbar_buffer_close(buf);
 }
 
+static int map_slice(struct peerbar_buffer *buf, uint64_t offset, size_t length)
+{
+	struct peerbar_mapping *untouched = (void *)&offset, *map = untouched;
+	int ret = peerbar_map(buf, offset, length, NULL, &map);
+
+	if (ret)
+		ok(map == untouched, "output untouched");
+	else
+		peerbar_unmap(map);
+	return ret;
+}
+
+/* Whoever has a buffer may be told late that its device was closed. */
+static void test_closed_device(void)
+{
+	struct peerbar_device *dev = open_mem();
+	struct peerbar_buffer *buf = export_slice(dev);
+	unsigned int fds = count_fds();
+
+	peerbar_device_close(dev);
+	is_int(count_fds(), fds - 1, "the device is closed");
+	is_int(peerbar_buffer_revoke(buf), -ENODEV, "revoke");
+	has_str(fake_last_error(), "was closed", "the message says so");
+	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_WC), -ENODEV, "attribute");
+	is_int(peerbar_buffer_set_memattr(buf, PEERBAR_MEMATTR_NC), -ENODEV, "even noncached");
+	is_int(map_slice(buf, 0, 0x1000), -ENODEV, "map");
+	is_int((long long)peerbar_buffer_length(buf), 0x400000, "its length is known still");
+	dev = open_mem();
+	is_int(peerbar_buffer_revoke(buf), -ENODEV, "a new handle of the device changes nothing");
+	is_int(peerbar_device_revoke_fd(dev, peerbar_buffer_fd(buf)), -ENODEV,
+	       "nor does the descriptor");
+	peerbar_buffer_close(buf);
+	peerbar_device_close(dev);
+}
+
+static void test_read_only_import(struct peerbar_device *dev)
+{
+	struct peerbar_buffer *buf = export_slice(dev), *copy;
+	struct peerbar_iova_map *map;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", peerbar_buffer_fd(buf));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	is_int(peerbar_buffer_import(pb, fd, &copy), 0, "import a descriptor for reading");
+	close(fd);
+	is_int(map_slice(copy, 0, 0x1000), -EACCES, "it cannot be mapped for writing");
+	is_int(peerbar_iova_map(dev, copy, 0, 0x1000, NULL, &map), 0, "a device may");
+	is_int(fake.last_map.flags, PB_IOMMU_MAP_FIXED_IOVA | PB_IOMMU_MAP_READABLE, "read it");
+	peerbar_iova_unmap(map);
+	peerbar_buffer_close(copy);
+	peerbar_buffer_close(buf);
+}
+
 static void test_import(struct peerbar_device *dev)
 {
 	struct peerbar_buffer *buf = export_slice(dev), *copy = NULL;
@@ -364,18 +442,6 @@ static void test_import(struct peerbar_device *dev)
 }
 
 /* CPU mappings --------------------------------------------------------------- */
-
-static int map_slice(struct peerbar_buffer *buf, uint64_t offset, size_t length)
-{
-	struct peerbar_mapping *untouched = (void *)&offset, *map = untouched;
-	int ret = peerbar_map(buf, offset, length, NULL, &map);
-
-	if (ret)
-		ok(map == untouched, "output untouched");
-	else
-		peerbar_unmap(map);
-	return ret;
-}
 
 static void test_map(struct peerbar_device *dev)
 {
@@ -401,6 +467,16 @@ static void test_map(struct peerbar_device *dev)
 	is_int(peerbar_map(buf, 0x1000, 0x1000, &options, &map), 0, "map a page for reading");
 	peerbar_unmap(map);
 
+	fake.ignored_hints = 2;
+	is_int(peerbar_map(buf, 0, 0x400000, NULL, &map), 0, "somebody else is faster");
+	ok(pb_is_aligned((uintptr_t)peerbar_mapping_addr(map), 0x200000),
+	   "the address is for huge pages all the same");
+	peerbar_unmap(map);
+	fake.ignored_hints = 1000;
+	is_int(peerbar_map(buf, 0, 0x400000, NULL, &map), 0, "each time: small pages");
+	peerbar_unmap(map);
+	fake.ignored_hints = 0;
+
 	is_int(map_slice(buf, 0, 0), -EINVAL, "nothing");
 	is_int(map_slice(buf, 1, 0x1000), -EINVAL, "unaligned");
 	is_int(map_slice(buf, 0x400000, 0x1000), -EINVAL, "past the end");
@@ -413,97 +489,6 @@ static void test_map(struct peerbar_device *dev)
 	}
 	fake.mmap = 0;
 	peerbar_buffer_close(buf);
-}
-
-/* DMA mappings ---------------------------------------------------------------- */
-
-static int iova_map(struct peerbar_device *dev, struct peerbar_buffer *buf,
-		    const struct peerbar_iova_options *options)
-{
-	struct peerbar_iova_map *untouched = (void *)buf, *map = untouched;
-	int ret = peerbar_iova_map(dev, buf, 0, 0x1000, options, &map);
-
-	if (ret)
-		ok(map == untouched, "output untouched");
-	else
-		peerbar_iova_unmap(map);
-	return ret;
-}
-
-static void test_iova_options(struct peerbar_device *dev, struct peerbar_buffer *buf)
-{
-	struct peerbar_iova_options options = {
-		.size = sizeof(options), .iova = 0x10000, .fixed = true};
-	struct peerbar_iova_map *map;
-
-	is_int(peerbar_iova_map(dev, buf, 0, 0x1000, &options, &map), 0, "map at an address");
-	is_int((long long)peerbar_iova(map), 0x10000, "it is that address");
-	is_int((long long)fake.last_map_iova, 0x10000, "the kernel's, too");
-	is_int(iova_map(dev, buf, &options), -EEXIST, "map there again");
-	peerbar_iova_unmap(map);
-	is_int(iova_map(dev, buf, &options), 0, "after unmapping it is free");
-	options.iova = 0xfee00000;
-	is_int(iova_map(dev, buf, &options), -ERANGE, "a reserved address");
-	options.iova = 0x123;
-	is_int(iova_map(dev, buf, &options), -EINVAL, "an unaligned address");
-	options.iova = 0x10000000;
-	options.iova_limit = 0x10000000;
-	is_int(iova_map(dev, buf, &options), -ERANGE, "above the limit");
-	options.fixed = false;
-	is_int(iova_map(dev, buf, &options), 0, "anywhere below the limit");
-	ok(fake.last_map_iova && fake.last_map_iova < 0x10000000, "it is");
-	options.iova_limit = 0x1000;
-	is_int(iova_map(dev, buf, &options), -ENOSPC, "no room");
-	options.size = 1;
-	is_int(iova_map(dev, buf, &options), -EINVAL, "a size too small");
-}
-
-static void test_iova_kernel(struct peerbar_device *dev, struct peerbar_buffer *buf)
-{
-	static const int errnos[] = {ENODEV, EOPNOTSUPP, ENOMEM};
-
-	for (size_t i = 0; i < PB_ARRAY_SIZE(errnos); i++) {
-		fake.map_file = errnos[i];
-		is_int(iova_map(dev, buf, NULL), -errnos[i], "the kernel says %s",
-		       strerror(errnos[i]));
-	}
-	fake.map_file = 0;
-	fake.no_dmabuf_map = true;
-	is_int(iova_map(dev, buf, NULL), -EOPNOTSUPP, "memfds only");
-	fake.no_dmabuf_map = false;
-}
-
-static void test_iova(struct peerbar_device *dev)
-{
-	struct peerbar_export_options options = {.size = sizeof(options), .read_only = true};
-	struct peerbar_device_options by_group = {.size = sizeof(by_group),
-						  .backend = PEERBAR_BACKEND_GROUP};
-	struct peerbar_buffer *buf = export_slice(dev), *fixed;
-	struct peerbar_iova_map *map;
-	struct peerbar_device *reg;
-
-	is_int(peerbar_iova_map(dev, buf, 0, 0x400000, NULL, &map), 0, "map");
-	ok(peerbar_iova(map) && pb_is_aligned(peerbar_iova(map), 0x200000),
-	   "at an address for huge pages, not 0: %#llx", (unsigned long long)peerbar_iova(map));
-	is_int(fake.last_map_flags,
-	       PB_IOMMU_MAP_FIXED_IOVA | PB_IOMMU_MAP_READABLE | PB_IOMMU_MAP_WRITEABLE,
-	       "read and write");
-	peerbar_iova_unmap(map);
-	is_int(peerbar_iova_map(dev, buf, 0x400000, 0x1000, NULL, &map), -EINVAL, "past the end");
-	test_iova_options(dev, buf);
-	test_iova_kernel(dev, buf);
-	peerbar_buffer_export(dev, 2, &slice, 1, &options, &fixed);
-	is_int(iova_map(dev, fixed, NULL), 0, "a read-only buffer");
-	is_int(fake.last_map_flags, PB_IOMMU_MAP_FIXED_IOVA | PB_IOMMU_MAP_READABLE,
-	       "is read only");
-	peerbar_buffer_close(fixed);
-	if (peerbar_device_open(pb, FAKE_REG, &by_group, &reg))
-		bail_out("cannot open " FAKE_REG " by its group");
-	is_int(iova_map(reg, buf, NULL), -EOPNOTSUPP, "by way of a group");
-	has_str(fake_last_error(), "iommufd can", "the message says why");
-	peerbar_device_close(reg);
-	peerbar_buffer_close(buf);
-	is_int(fake.maps, 0, "no DMA mapping is left");
 }
 
 /* Failures -------------------------------------------------------------------- */
@@ -575,21 +560,26 @@ int main(void)
 	pb = fake_open();
 	test_open_errors();
 	test_backends();
+	test_nodes();
+	test_groups();
+	test_bars();
 	test_spaces();
 	test_control();
-	test_caps();
 	dev = open_mem();
 	test_export_input(dev);
 	test_export_options(dev);
+	test_export_ranges(dev);
 	test_export_kernel(dev);
 	test_memattr(dev);
 	test_revoke(dev);
 	test_import(dev);
+	test_read_only_import(dev);
 	test_map(dev);
-	test_iova(dev);
 	peerbar_device_close(dev);
+	test_closed_device();
 	test_failures(PEERBAR_BACKEND_IOMMUFD, "iommufd");
 	test_failures(PEERBAR_BACKEND_GROUP, "group");
 	peerbar_close(pb);
+	is_int(fake.misuses, 0, "nothing was asked for that no caller should");
 	return done_testing();
 }

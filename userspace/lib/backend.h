@@ -9,12 +9,14 @@
 #include <peerbar/peerbar.h>
 
 #include "context.h"
+#include "iovatree.h"
 
 /* Where a device is found, gathered before anything of it is opened. */
 struct pb_site {
 	char address[PEERBAR_ADDRESS_MAX];
 	int group;     /* IOMMU group; -1: none */
 	char cdev[32]; /* "vfio0", its name in /dev/vfio/devices; or empty */
+	int dir;       /* its directory in sysfs, open while the device is being opened */
 };
 
 struct pb_iova_range {
@@ -22,16 +24,30 @@ struct pb_iova_range {
 	uint64_t last;
 };
 
+/* Which DMA addresses an IOMMU can use. */
+struct pb_iova_ranges {
+	struct pb_iova_range *ranges; /* in their order */
+	size_t count;
+	uint64_t align; /* of addresses and lengths: its pages; a power of two */
+};
+
 /*
  * What one or more devices of an IOMMU group see by DMA. Devices of one group
  * cannot be told apart by the IOMMU, so that they share it.
+ *
+ * When the last of its devices goes, so does the address space, and what is
+ * mapped in it; the struct stays for as long as a DMA mapping knows it.
  */
 struct pb_space {
 	struct pb_space *next;
 	const struct pb_backend *backend;
 	int group;
-	struct peerbar_device *devices; /* in it now; when the last goes, so does it */
-	struct peerbar_iova_map *maps;	/* what is mapped now */
+	unsigned int refs;		/* devices and DMA mappings */
+	struct peerbar_device *devices; /* in it now; under the context's lock */
+
+	pthread_mutex_t lock; /* protects the two below; not held across system calls */
+	struct pb_iova_area *taken;
+	bool gone;
 
 	uint32_t ioas_id; /* iommufd */
 	int container_fd; /* group */
@@ -43,7 +59,8 @@ struct pb_backend {
 	const char *name;
 	/*
 	 * 0, or why this way is closed for the device: -EOPNOTSUPP the kernel
-	 * has no such thing, -EACCES we have no right to it.
+	 * has no such thing, -EACCES we have no right to it, or what kept us
+	 * from finding out.
 	 */
 	int (*usable)(struct peerbar *pb, const struct pb_site *site, const char **why);
 	int (*space_init)(struct peerbar *pb, const struct pb_site *site, struct pb_space *space);
@@ -53,9 +70,8 @@ struct pb_backend {
 
 	/* The rest may be NULL: not supported. */
 
-	/* IOVAs the IOMMU can use, in a malloc()ed array, in their order. */
-	int (*iova_ranges)(struct peerbar *pb, struct pb_space *space, struct pb_iova_range **out,
-			   size_t *count);
+	/* The array is malloc()ed. */
+	int (*iova_ranges)(struct peerbar *pb, struct pb_space *space, struct pb_iova_ranges *out);
 	int (*map_dmabuf)(struct peerbar *pb, struct pb_space *space, int fd, uint64_t offset,
 			  uint64_t length, uint64_t iova, bool writable);
 	int (*unmap)(struct peerbar *pb, struct pb_space *space, uint64_t iova, uint64_t length);
@@ -71,5 +87,8 @@ extern const struct pb_backend pb_backend_group;
  */
 int pb_space_join(struct peerbar_device *dev, const struct pb_site *site);
 void pb_space_leave(struct peerbar_device *dev);
+
+struct pb_space *pb_space_get(struct pb_space *space);
+void pb_space_put(struct pb_space *space);
 
 #endif /* PB_BACKEND_H */

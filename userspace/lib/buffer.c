@@ -56,7 +56,7 @@ static int export_failed(struct peerbar_device *dev, unsigned int bar, int err)
 	if (err == -ENOTTY || err == -EOPNOTSUPP)
 		return pb_fail(
 			dev->pb, -EOPNOTSUPP,
-			"cannot export BAR %u of %s: its driver has no VFIO_DEVICE_FEATURE_DMA_BUF (a kernel with CONFIG_VFIO_PCI_DMABUF has)",
+			"cannot export BAR %u of %s: its driver has no VFIO_DEVICE_FEATURE_DMA_BUF (vfio-pci of a kernel with CONFIG_VFIO_PCI_DMABUF has)",
 			bar, dev->address);
 	return pb_fail(dev->pb, err, "cannot export BAR %u of %s", bar, dev->address);
 }
@@ -70,7 +70,7 @@ static int new_buffer(struct peerbar_device *dev, const struct export_request *r
 	if (!buf)
 		return -ENOMEM;
 	buf->pb = dev->pb;
-	buf->dev = dev;
+	buf->dev = pb_device_get(dev);
 	buf->fd = -1;
 	buf->length = length;
 	buf->read_only = request->read_only;
@@ -132,14 +132,14 @@ int peerbar_buffer_export(struct peerbar_device *dev, unsigned int bar,
 
 /* Import ------------------------------------------------------------------ */
 
-static int check_dmabuf(struct peerbar *pb, int fd)
+static int check_dmabuf(struct peerbar *pb, int fd, int callers)
 {
 	struct statfs fs;
 
 	if (fstatfs(fd, &fs))
-		return pb_fail(pb, -errno, "cannot look at descriptor %d", fd);
+		return pb_fail(pb, -errno, "cannot look at descriptor %d", callers);
 	if ((unsigned long)fs.f_type != DMA_BUF_MAGIC)
-		return pb_fail(pb, -EINVAL, "descriptor %d is no dma-buf", fd);
+		return pb_fail(pb, -EINVAL, "descriptor %d is no dma-buf", callers);
 	return 0;
 }
 
@@ -153,12 +153,13 @@ int peerbar_buffer_import(struct peerbar *pb, int dmabuf_fd, struct peerbar_buff
 
 	if (!pb || !out)
 		return -EINVAL;
-	ret = check_dmabuf(pb, dmabuf_fd);
-	if (ret)
-		return ret;
 	fd = fcntl(dmabuf_fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return pb_fail(pb, -errno, "cannot duplicate descriptor %d", dmabuf_fd);
+	/* The duplicate stays what it is, whatever the caller's threads do. */
+	ret = check_dmabuf(pb, fd, dmabuf_fd);
+	if (ret)
+		return ret;
 	length = lseek(fd, 0, SEEK_END);
 	flags = fcntl(fd, F_GETFL);
 	if (length < 0 || flags < 0)
@@ -176,10 +177,15 @@ int peerbar_buffer_import(struct peerbar *pb, int dmabuf_fd, struct peerbar_buff
 
 void peerbar_buffer_close(struct peerbar_buffer *buf)
 {
+	int saved = errno;
+
 	if (!buf)
 		return;
 	pb_close_fd(buf->fd);
+	if (buf->dev)
+		pb_device_put(buf->dev);
 	free(buf);
+	errno = saved;
 }
 
 int peerbar_buffer_fd(const struct peerbar_buffer *buf)
@@ -203,7 +209,7 @@ static const char *feature_advice(int err)
 	case EINVAL:
 		return "the descriptor is no dma-buf";
 	case ENODEV:
-		return "the buffer is not of this device";
+		return "the buffer is not of this device, or the device was closed";
 	case EBADFD:
 		return "the buffer has been revoked for good";
 	case ENOENT:
@@ -211,7 +217,7 @@ static const char *feature_advice(int err)
 	case EOPNOTSUPP:
 		return "this machine cannot do it";
 	case ENOTTY:
-		return "the kernel lacks the peerbar series";
+		return "the kernel has no such feature, or not under a number that is known here (the peerbar series has it)";
 	default:
 		return "the kernel refused";
 	}
@@ -224,18 +230,14 @@ static int feature_failed(struct peerbar_device *dev, const char *what, int err)
 		       what, dev->address, feature_advice(err));
 }
 
-static int set_memattr(struct peerbar_device *dev, int fd, uint32_t memattr)
-{
-	int ret = pb_feature_memattr(dev->fd, fd, memattr);
-
-	return ret ? feature_failed(dev, "set the memory attribute of", ret) : 0;
-}
-
 int peerbar_device_set_memattr_fd(struct peerbar_device *dev, int dmabuf_fd, uint32_t memattr)
 {
+	int ret;
+
 	if (!dev)
 		return -EINVAL;
-	return set_memattr(dev, dmabuf_fd, memattr);
+	ret = pb_feature_memattr(dev->fd, &dev->features, dmabuf_fd, memattr);
+	return ret ? feature_failed(dev, "set the memory attribute of", ret) : 0;
 }
 
 int peerbar_device_revoke_fd(struct peerbar_device *dev, int dmabuf_fd)
@@ -244,32 +246,46 @@ int peerbar_device_revoke_fd(struct peerbar_device *dev, int dmabuf_fd)
 
 	if (!dev)
 		return -EINVAL;
-	ret = pb_feature_revoke(dev->fd, dmabuf_fd);
+	ret = pb_feature_revoke(dev->fd, &dev->features, dmabuf_fd);
 	return ret ? feature_failed(dev, "revoke", ret) : 0;
 }
 
-static int need_exporter(struct peerbar_buffer *buf, const char *what)
+/* On success pb_device_leave() comes next. */
+static int enter_exporter(struct peerbar_buffer *buf, const char *what)
 {
+	int ret;
+
 	if (!buf)
 		return -EINVAL;
 	if (!buf->dev)
 		return pb_fail(buf->pb, -EOPNOTSUPP,
 			       "cannot %s an imported buffer: only its exporter can", what);
-	return 0;
+	ret = pb_device_enter(buf->dev);
+	return ret ? feature_failed(buf->dev, what, ret) : 0;
+}
+
+/*
+ * A kernel without the feature, and a device without it, know noncached only:
+ * asking for that is no error, and what else there might be is not known.
+ */
+static int without_memattr(int err, enum peerbar_memattr memattr)
+{
+	if (err != -ENOTTY && err != -EOPNOTSUPP)
+		return err;
+	if (memattr == PEERBAR_MEMATTR_NC)
+		return 0;
+	return memattr == PEERBAR_MEMATTR_WC ? err : -ENOENT;
 }
 
 int peerbar_buffer_set_memattr(struct peerbar_buffer *buf, enum peerbar_memattr memattr)
 {
-	int ret = need_exporter(buf, "set the memory attribute of");
+	int ret = enter_exporter(buf, "set the memory attribute of");
 
 	if (ret)
 		return ret;
-	/* A kernel without the feature knows noncached only: nothing to do. */
-	ret = pb_feature_memattr(buf->dev->fd, buf->fd, memattr);
-	if (ret == -ENOTTY && memattr == PEERBAR_MEMATTR_NC)
-		ret = 0;
-	if (ret == -ENOTTY && memattr != PEERBAR_MEMATTR_WC)
-		ret = -ENOENT;
+	ret = pb_feature_memattr(buf->dev->fd, &buf->dev->features, buf->fd, memattr);
+	pb_device_leave(buf->dev);
+	ret = without_memattr(ret, memattr);
 	if (ret)
 		return feature_failed(buf->dev, "set the memory attribute of", ret);
 	buf->memattr = memattr;
@@ -278,7 +294,11 @@ int peerbar_buffer_set_memattr(struct peerbar_buffer *buf, enum peerbar_memattr 
 
 int peerbar_buffer_revoke(struct peerbar_buffer *buf)
 {
-	int ret = need_exporter(buf, "revoke");
+	int ret = enter_exporter(buf, "revoke");
 
-	return ret ? ret : peerbar_device_revoke_fd(buf->dev, buf->fd);
+	if (ret)
+		return ret;
+	ret = peerbar_device_revoke_fd(buf->dev, buf->fd);
+	pb_device_leave(buf->dev);
+	return ret;
 }

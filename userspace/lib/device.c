@@ -17,22 +17,31 @@ static const struct pb_backend *const backends[] = {
 	&pb_backend_group,
 };
 
-static void find_cdev(int dir, struct pb_site *site)
+/* vfio makes character devices only where it was configured to. */
+static int find_cdev(struct pb_site *site)
 {
-	PB_AUTO_CLOSEDIR DIR *d = pb_opendir_at(dir, "vfio-dev");
-	struct dirent *entry = d ? pb_readdir(d) : NULL;
+	PB_AUTO_CLOSEDIR DIR *d = pb_opendir_at(site->dir, "vfio-dev");
+	struct dirent *entry;
 
-	if (entry && strlen(entry->d_name) < sizeof(site->cdev))
-		strcpy(site->cdev, entry->d_name);
+	if (!d)
+		return errno == ENOENT ? 0 : -errno;
+	entry = pb_readdir(d);
+	if (!entry)
+		return -errno;
+	if (strlen(entry->d_name) >= sizeof(site->cdev))
+		return -ENAMETOOLONG;
+	strcpy(site->cdev, entry->d_name);
+	return 0;
 }
 
-/* Finds the device in sysfs and makes sure that vfio has it. */
+/* Finds the device in sysfs and makes sure that vfio has it. Opens site->dir. */
 static int find_site(struct peerbar *pb, const char *address, struct pb_site *site,
 		     struct peerbar_device_info *info)
 {
-	PB_AUTO_CLOSE int dir = -1;
 	int ret;
 
+	memset(site, 0, sizeof(*site));
+	site->dir = -1;
 	ret = peerbar_device_lookup(pb, address, info);
 	if (ret)
 		return ret;
@@ -40,14 +49,13 @@ static int find_site(struct peerbar *pb, const char *address, struct pb_site *si
 		return pb_fail(
 			pb, -ENXIO, "%s is not bound to vfio-pci but to %s: run peerbar bind %s",
 			info->address, *info->driver ? info->driver : "no driver", info->address);
-	dir = pb_pci_open_dir(pb, info->address);
-	if (dir < 0)
-		return pb_fail(pb, dir, "%s has gone", info->address);
-	memset(site, 0, sizeof(*site));
 	strcpy(site->address, info->address);
 	site->group = info->iommu_group;
-	find_cdev(dir, site);
-	return 0;
+	site->dir = pb_pci_open_dir(pb, info->address);
+	if (site->dir < 0)
+		return pb_fail(pb, site->dir, "%s has gone", info->address);
+	ret = find_cdev(site);
+	return ret ? pb_fail(pb, ret, "cannot find the vfio device of %s", info->address) : 0;
 }
 
 /*
@@ -129,6 +137,9 @@ static int open_device(struct peerbar_device *dev, const struct pb_site *site)
 	if (ret < 0)
 		return ret;
 	dev->fd = ret;
+	ret = pb_features_find(dev->fd, &dev->features);
+	if (ret)
+		return pb_fail(dev->pb, ret, "cannot ask which features %s has", dev->address);
 	return 0;
 }
 
@@ -151,12 +162,49 @@ static int backend_wanted(const struct peerbar_device_options *options,
 	return 0;
 }
 
+static struct peerbar_device *new_device(struct peerbar *pb, const struct pb_site *site)
+{
+	struct peerbar_device *dev = calloc(1, sizeof(*dev));
+
+	if (!dev)
+		return NULL;
+	dev->pb = pb;
+	dev->fd = -1;
+	dev->refs = 1;
+	pthread_rwlock_init(&dev->closing, NULL);
+	strcpy(dev->address, site->address);
+	return dev;
+}
+
+static int open_site(struct peerbar *pb, const struct pb_site *site,
+		     const struct peerbar_device_info *info, enum peerbar_backend wanted,
+		     struct peerbar_device **out)
+{
+	struct peerbar_device *dev = new_device(pb, site);
+	int ret;
+
+	if (!dev)
+		return -ENOMEM;
+	ret = choose_backend(pb, site, wanted, &dev->backend);
+	if (!ret)
+		ret = open_device(dev, site);
+	if (!ret)
+		ret = read_device_info(dev);
+	if (!ret)
+		ret = read_bars(dev, info->bars);
+	if (ret) {
+		peerbar_device_close(dev);
+		return ret;
+	}
+	*out = dev;
+	return 0;
+}
+
 int peerbar_device_open(struct peerbar *pb, const char *address,
 			const struct peerbar_device_options *options, struct peerbar_device **out)
 {
 	struct peerbar_device_info info;
 	enum peerbar_backend wanted;
-	struct peerbar_device *dev;
 	struct pb_site site;
 	int ret;
 
@@ -166,38 +214,53 @@ int peerbar_device_open(struct peerbar *pb, const char *address,
 	if (ret)
 		return pb_fail(pb, ret, "bad options for opening a device");
 	ret = find_site(pb, address, &site, &info);
-	if (ret)
-		return ret;
+	if (!ret)
+		ret = open_site(pb, &site, &info, wanted, out);
+	pb_close_fd(site.dir);
+	return ret;
+}
 
-	dev = calloc(1, sizeof(*dev));
-	if (!dev)
-		return -ENOMEM;
-	dev->pb = pb;
-	dev->fd = -1;
-	strcpy(dev->address, site.address);
-	ret = choose_backend(pb, &site, wanted, &dev->backend);
-	if (!ret)
-		ret = open_device(dev, &site);
-	if (!ret)
-		ret = read_device_info(dev);
-	if (!ret)
-		ret = read_bars(dev, info.bars);
-	if (ret) {
-		peerbar_device_close(dev);
-		return ret;
-	}
-	*out = dev;
-	return 0;
+struct peerbar_device *pb_device_get(struct peerbar_device *dev)
+{
+	__atomic_fetch_add(&dev->refs, 1, __ATOMIC_RELAXED);
+	return dev;
+}
+
+void pb_device_put(struct peerbar_device *dev)
+{
+	if (__atomic_sub_fetch(&dev->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	pthread_rwlock_destroy(&dev->closing);
+	free(dev);
+}
+
+int pb_device_enter(struct peerbar_device *dev)
+{
+	pthread_rwlock_rdlock(&dev->closing);
+	if (dev->fd >= 0)
+		return 0;
+	pthread_rwlock_unlock(&dev->closing);
+	return -ENODEV;
+}
+
+void pb_device_leave(struct peerbar_device *dev)
+{
+	pthread_rwlock_unlock(&dev->closing);
 }
 
 void peerbar_device_close(struct peerbar_device *dev)
 {
+	int saved = errno;
+
 	if (!dev)
 		return;
+	pthread_rwlock_wrlock(&dev->closing);
 	/* An address space cannot go before the device has left it. */
-	pb_close_fd(dev->fd);
+	pb_close_fd(pb_take_fd(&dev->fd));
+	pthread_rwlock_unlock(&dev->closing);
 	pb_space_leave(dev);
-	free(dev);
+	pb_device_put(dev);
+	errno = saved;
 }
 
 const char *peerbar_device_address(const struct peerbar_device *dev)

@@ -22,25 +22,37 @@ static void group_path(const struct pb_site *site, char *path, size_t size)
 	snprintf(path, size, "vfio/%d", site->group);
 }
 
+/* Where vfio was told to do without an IOMMU the group's node has another name. */
+static bool has_no_iommu(struct peerbar *pb, const struct pb_site *site)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "vfio/noiommu-%d", site->group);
+	return pb_exists_at(pb->dev_fd, path);
+}
+
 static int group_usable(struct peerbar *pb, const struct pb_site *site, const char **why)
 {
+	int container = pb_access_at(pb->dev_fd, "vfio/vfio"), group;
 	char path[32];
 
 	if (site->group < 0) {
 		*why = "it is in no IOMMU group (is the IOMMU on? try intel_iommu=on)";
 		return -EOPNOTSUPP;
 	}
+	if (has_no_iommu(pb, site)) {
+		*why = "vfio has it without an IOMMU (enable_unsafe_noiommu_mode): turn the IOMMU on";
+		return -EOPNOTSUPP;
+	}
 	group_path(site, path, sizeof(path));
-	if (!pb_exists_at(pb->dev_fd, "vfio/vfio") || !pb_exists_at(pb->dev_fd, path)) {
+	group = pb_access_at(pb->dev_fd, path);
+	if (container == -ENOENT || group == -ENOENT) {
 		*why = "vfio has no node for its group (needs CONFIG_VFIO_GROUP and CONFIG_VFIO_CONTAINER)";
 		return -EOPNOTSUPP;
 	}
-	if (faccessat(pb->dev_fd, "vfio/vfio", R_OK | W_OK, AT_EACCESS) ||
-	    faccessat(pb->dev_fd, path, R_OK | W_OK, AT_EACCESS)) {
+	if (container || group)
 		*why = "no access to the nodes in /dev/vfio (run as root, or change the nodes' owner)";
-		return -EACCES;
-	}
-	return 0;
+	return container ? container : group;
 }
 
 static int open_container(struct peerbar *pb)
@@ -109,7 +121,10 @@ static int group_device_open(struct peerbar *pb, const struct pb_site *site, str
 {
 	int fd;
 
-	/* vfio makes it O_CLOEXEC (vfio_device_open_file()). */
+	/*
+	 * By its address: of a stale node no other device can come. vfio makes
+	 * the descriptor O_CLOEXEC (vfio_device_open_file()).
+	 */
 	fd = ioctl(space->group_fd, VFIO_GROUP_GET_DEVICE_FD, site->address);
 	if (fd < 0)
 		return pb_fail(pb, -errno, "cannot get %s out of IOMMU group %d", site->address,

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "backend.h"
 #include "sysfs.h"
@@ -19,26 +21,26 @@ static void cdev_path(const struct pb_site *site, char *path, size_t size)
 
 static int iommufd_usable(struct peerbar *pb, const struct pb_site *site, const char **why)
 {
+	int device, iommu = pb_access_at(pb->dev_fd, "iommu");
 	char path[64];
 
 	cdev_path(site, path, sizeof(path));
-	if (!*site->cdev || !pb_exists_at(pb->dev_fd, path)) {
+	device = *site->cdev ? pb_access_at(pb->dev_fd, path) : -ENOENT;
+	if (device == -ENOENT) {
 		*why = "vfio has no character device for it (needs CONFIG_VFIO_DEVICE_CDEV)";
 		return -EOPNOTSUPP;
 	}
-	if (!pb_exists_at(pb->dev_fd, "iommu")) {
+	if (iommu == -ENOENT) {
 		*why = "there is no /dev/iommu (needs CONFIG_IOMMUFD; try: modprobe iommufd)";
 		return -EOPNOTSUPP;
 	}
-	if (faccessat(pb->dev_fd, path, R_OK | W_OK, AT_EACCESS)) {
+	if (device) {
 		*why = "no access to its node in /dev/vfio/devices (run as root, or change the node's owner)";
-		return -EACCES;
+		return device;
 	}
-	if (faccessat(pb->dev_fd, "iommu", R_OK | W_OK, AT_EACCESS)) {
+	if (iommu)
 		*why = "no access to /dev/iommu (run as root, or change the node's owner)";
-		return -EACCES;
-	}
-	return 0;
+	return iommu;
 }
 
 /* The context's lock is held by space_init()'s caller. */
@@ -90,19 +92,65 @@ static int bind_device(struct peerbar *pb, const struct pb_site *site, int fd)
 	return pb_fail(pb, -errno, "cannot bind %s to iommufd", site->address);
 }
 
+/*
+ * vfio gives the numbers of devices that have gone to new ones, and a container's
+ * /dev is not the kernel's: is it the device's own node?
+ */
+static int check_node(struct peerbar *pb, const struct pb_site *site, const struct stat *st)
+{
+	unsigned int major, minor;
+	char path[64], text[32];
+	int ret;
+
+	snprintf(path, sizeof(path), "vfio-dev/%s/dev", site->cdev);
+	ret = pb_read_at(site->dir, path, text, sizeof(text));
+	if (ret)
+		return pb_fail(pb, ret == -ENOENT ? -ENODEV : ret,
+			       "cannot read the device number of %s", site->address);
+	if (sscanf(text, "%u:%u", &major, &minor) != 2)
+		return pb_fail(pb, -EIO, "%s has the device number \"%s\"", site->address, text);
+	if (S_ISCHR(st->st_mode) && st->st_rdev == makedev(major, minor))
+		return 0;
+	return pb_fail(
+		pb, -ENODEV,
+		"/dev/vfio/devices/%s is not %s, which has the device number %s: a stale node",
+		site->cdev, site->address, text);
+}
+
+/*
+ * Looked at before, so that nothing else is opened, and again when it is open:
+ * from then on vfio cannot give its number away.
+ */
+static int open_cdev(struct peerbar *pb, const struct pb_site *site)
+{
+	PB_AUTO_CLOSE int fd = -1;
+	struct stat st;
+	char path[64];
+	int ret;
+
+	cdev_path(site, path, sizeof(path));
+	if (fstatat(pb->dev_fd, path, &st, 0))
+		return pb_fail(pb, -errno, "cannot look at /dev/%s of %s", path, site->address);
+	ret = check_node(pb, site, &st);
+	if (ret)
+		return ret;
+	fd = openat(pb->dev_fd, path, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return pb_fail(pb, -errno, "cannot open /dev/%s of %s", path, site->address);
+	ret = check_node(pb, site, &st);
+	return ret ? ret : pb_take_fd(&fd);
+}
+
 static int iommufd_device_open(struct peerbar *pb, const struct pb_site *site,
 			       struct pb_space *space)
 {
 	struct pb_vfio_attach_iommufd_pt attach = {.argsz = sizeof(attach),
 						   .pt_id = space->ioas_id};
-	PB_AUTO_CLOSE int fd = -1;
-	char path[64];
+	PB_AUTO_CLOSE int fd = open_cdev(pb, site);
 	int ret;
 
-	cdev_path(site, path, sizeof(path));
-	fd = openat(pb->dev_fd, path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return pb_fail(pb, -errno, "cannot open /dev/%s of %s", path, site->address);
+		return fd;
 	ret = bind_device(pb, site, fd);
 	if (ret)
 		return ret;
@@ -117,7 +165,7 @@ _Static_assert(sizeof(struct pb_iova_range) == sizeof(struct pb_iommu_iova_range
 	       "struct pb_iova_range must match struct iommu_iova_range");
 
 static int iommufd_iova_ranges(struct peerbar *pb, struct pb_space *space,
-			       struct pb_iova_range **out, size_t *count)
+			       struct pb_iova_ranges *out)
 {
 	struct pb_iommu_ioas_iova_ranges cmd = {.size = sizeof(cmd), .ioas_id = space->ioas_id};
 	PB_AUTO_FREE struct pb_iova_range *ranges = NULL;
@@ -137,8 +185,9 @@ static int iommufd_iova_ranges(struct peerbar *pb, struct pb_space *space,
 	} while (ret && errno == EMSGSIZE);
 	if (ret)
 		return pb_fail(pb, -errno, "cannot ask the IOMMU which addresses it can use");
-	*out = ranges;
-	*count = cmd.num_iovas;
+	out->ranges = ranges;
+	out->count = cmd.num_iovas;
+	out->align = PB_MAX(cmd.out_iova_alignment, pb_page_size());
 	ranges = NULL;
 	return 0;
 }
@@ -159,13 +208,8 @@ static int iommufd_map_dmabuf(struct peerbar *pb, struct pb_space *space, int fd
 
 	if (!ioctl(pb->iommufd, PB_IOMMU_IOAS_MAP_FILE, &map))
 		return 0;
-	/*
-	 * ENOTTY: no IOMMU_IOAS_MAP_FILE. EINVAL: one that takes memfds only,
-	 * for the arguments have been checked before.
-	 */
-	if (errno == ENOTTY || errno == EINVAL)
-		return -EOPNOTSUPP;
-	return -errno;
+	/* There is no IOMMU_IOAS_MAP_FILE. */
+	return errno == ENOTTY ? -EOPNOTSUPP : -errno;
 }
 
 static int iommufd_unmap(struct peerbar *pb, struct pb_space *space, uint64_t iova, uint64_t length)

@@ -4,6 +4,20 @@
 #include "device.h"
 #include "util.h"
 
+struct pb_space *pb_space_get(struct pb_space *space)
+{
+	__atomic_fetch_add(&space->refs, 1, __ATOMIC_RELAXED);
+	return space;
+}
+
+void pb_space_put(struct pb_space *space)
+{
+	if (__atomic_sub_fetch(&space->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	pthread_mutex_destroy(&space->lock);
+	free(space);
+}
+
 static struct pb_space *find_space(struct peerbar *pb, const struct pb_backend *backend, int group)
 {
 	struct pb_space *space;
@@ -30,9 +44,11 @@ static int new_space(struct peerbar *pb, const struct pb_backend *backend,
 	space->group = site->group;
 	space->container_fd = -1;
 	space->group_fd = -1;
+	space->refs = 1;
+	pthread_mutex_init(&space->lock, NULL);
 	ret = backend->space_init(pb, site, space);
 	if (ret) {
-		free(space);
+		pb_space_put(space);
 		return ret;
 	}
 	space->next = pb->spaces;
@@ -69,6 +85,8 @@ static int join_locked(struct peerbar_device *dev, const struct pb_site *site)
 		ret = new_space(dev->pb, dev->backend, site, &space);
 	if (ret)
 		return ret;
+	if (space->devices)
+		pb_space_get(space);
 	dev->space = space;
 	dev->next = space->devices;
 	space->devices = dev;
@@ -103,6 +121,16 @@ static void unlink_space(struct peerbar *pb, struct pb_space *space)
 	*link = space->next;
 }
 
+/* Nobody sees anything by it any more; the mappings in it just have to know. */
+static void end_space(struct peerbar *pb, struct pb_space *space)
+{
+	unlink_space(pb, space);
+	space->backend->space_exit(pb, space);
+	pthread_mutex_lock(&space->lock);
+	space->gone = true;
+	pthread_mutex_unlock(&space->lock);
+}
+
 void pb_space_leave(struct peerbar_device *dev)
 {
 	struct pb_space *space = dev->space;
@@ -111,11 +139,9 @@ void pb_space_leave(struct peerbar_device *dev)
 		return;
 	pthread_mutex_lock(&dev->pb->lock);
 	unlink_device(dev);
-	if (!space->devices) {
-		unlink_space(dev->pb, space);
-		space->backend->space_exit(dev->pb, space);
-		free(space);
-	}
+	if (!space->devices)
+		end_space(dev->pb, space);
 	pthread_mutex_unlock(&dev->pb->lock);
+	pb_space_put(space);
 	dev->space = NULL;
 }

@@ -57,11 +57,15 @@ struct pb_vfio_dma_buf {
 };
 
 /*
- * The series' two features. Their numbers stand here and nowhere else: they
- * lie outside the kernel's sequence until upstream assigns some.
+ * The series' two features, by the numbers that kernels give them: a row for
+ * each edition, {revoke, memattr}, in the order in which they are tried. They
+ * stand here and nowhere else. Ours lie outside of the kernel's own sequence
+ * until upstream assigns some. What was posted publicly with numbers inside of
+ * it has no row: other features have taken those since.
  */
 #define PB_FEATURE_DMA_BUF_REVOKE  0x8000
 #define PB_FEATURE_DMA_BUF_MEMATTR 0x8001
+#define PB_FEATURE_EDITIONS	   {PB_FEATURE_DMA_BUF_REVOKE, PB_FEATURE_DMA_BUF_MEMATTR},
 
 struct pb_vfio_dma_buf_revoke {
 	__s32 dmabuf_fd;

@@ -27,9 +27,8 @@
  *   the same way: set the size, and what the library does not know becomes 0.
  * - A handle may be used by one thread at a time; different handles may be used
  *   by different threads at once, even with the same parent. Opening and
- *   closing a child does not count as using the parent. A parent must outlive
- *   its children: context, device, buffer, then mapping and DMA mapping, except
- *   where a function says otherwise.
+ *   closing a child does not count as using the parent. The context must
+ *   outlive all else; what needs a device that was closed is -ENODEV.
  * - No function is async-signal-safe. The primitives of peerbar/mmio.h are.
  * - After fork() the child may use mappings and descriptors, and nothing else of
  *   what it inherited.
@@ -319,7 +318,8 @@ struct peerbar_device_options {
  * yet.
  *
  * Return: 0, or a negative errno: -EINVAL @address is no PCI address or bad
- * options, -ENODEV there is no such device, -ENXIO vfio-pci does not have it
+ * options, -ENODEV there is no such device, or its node in /dev/vfio/devices is
+ * another one's (a stale node in a container), -ENXIO vfio-pci does not have it
  * (peerbar_bind()), -EACCES no permission, -EBUSY the device is open elsewhere
  * or another device of its IOMMU group is in the hands of a kernel driver,
  * -EOPNOTSUPP the kernel lacks what the backend needs.
@@ -329,12 +329,12 @@ int peerbar_device_open(struct peerbar *pb, const char *address,
 
 /**
  * peerbar_device_close - give a device back
- * @dev: the device, whose DMA mappings have all been undone; or NULL
+ * @dev: the device, or NULL
  *
  * The kernel stops the device's DMA, resets it and revokes all its buffers:
- * later accesses to mappings of them raise SIGBUS. Buffers and mappings may be
- * closed before or after; all else that may be done with a buffer needs its
- * device.
+ * later accesses to mappings of them raise SIGBUS. With the last device of an
+ * IOMMU group its DMA mappings go. Buffers, mappings and DMA mappings may be
+ * closed before or after. Other threads may be using its buffers meanwhile.
  */
 void peerbar_device_close(struct peerbar_device *dev);
 
@@ -393,10 +393,12 @@ struct peerbar_device_caps {
  * Nothing is assumed from the kernel's version. Features are asked for
  * (VFIO_DEVICE_FEATURE_PROBE); mapping and DMA mapping, which cannot be asked
  * for, are tried on the first page of the device's first memory BAR, without
- * accessing it. So a device without a memory BAR of a page has neither. The
- * answer is found once and kept.
+ * accessing it. So a device without a memory BAR of a page has neither. A
+ * feature under a number that this library does not know counts as absent, and
+ * so does another one under a number that it does. The answer is found once and
+ * kept; a failure is not.
  *
- * Return: 0, or a negative errno: -EINVAL a bad size.
+ * Return: 0, or a negative errno: -EINVAL a bad size; or what got in the way.
  */
 int peerbar_device_caps(struct peerbar_device *dev, struct peerbar_device_caps *caps);
 
@@ -544,7 +546,7 @@ uint64_t peerbar_buffer_length(const struct peerbar_buffer *buf);
 
 /**
  * peerbar_buffer_set_memattr - choose the memory type of later mappings
- * @buf: a buffer that this process exported and whose device is open
+ * @buf: a buffer that this process exported
  * @memattr: which
  *
  * Mappings that exist keep what they have. A mapping has exactly the type that
@@ -562,7 +564,7 @@ int peerbar_buffer_set_memattr(struct peerbar_buffer *buf, enum peerbar_memattr 
 
 /**
  * peerbar_buffer_revoke - take a buffer back, for good
- * @buf: a buffer that this process exported and whose device is open
+ * @buf: a buffer that this process exported
  *
  * When it returns 0, nobody can reach the memory through this buffer any more:
  * CPU accesses through any process's mapping raise SIGBUS (BUS_ADRERR, at the
@@ -629,9 +631,9 @@ struct peerbar_map_options {
  *
  * The mapping is shared, and has the memory type that the buffer's attribute
  * names now. The address is chosen so that the kernel can use the largest pages
- * that fit (vfio inserts huge ones only where virtual and physical address are
- * congruent); of an imported buffer, whose physical address is not known, that
- * takes luck.
+ * that fit and can be had, of 1 GiB, 2 MiB or 4 KiB on x86 (vfio inserts huge
+ * ones only where virtual and physical address are congruent); of an imported
+ * buffer, whose physical address is not known, that takes luck.
  *
  * Access it with peerbar/mmio.h. Once the buffer is revoked, by anybody and for
  * whatever reason, an access raises SIGBUS.
@@ -725,7 +727,7 @@ const char *peerbar_memtype_name(enum peerbar_memtype type);
 /**
  * struct peerbar_iova_options - where a device is to see a buffer
  * @size: sizeof(struct peerbar_iova_options)
- * @iova: the DMA address, used when @fixed; a multiple of a page
+ * @iova: the DMA address, used when @fixed; a multiple of a page, the IOMMU's too
  * @fixed: at @iova, or not at all
  * @iova_limit: the highest usable DMA address + 1, for devices that do not reach
  * all of them; 0: no limit but the IOMMU's own
@@ -743,7 +745,7 @@ struct peerbar_iova_options {
  * necessarily the exporter
  * @buf: the buffer, of a single range; may be closed before the mapping is
  * @offset: where the slice starts, bytes; a multiple of a page
- * @length: its size, bytes; a multiple of a page, not 0
+ * @length: its size, bytes; a multiple of a page, the IOMMU's too; not 0
  * @options: NULL for defaults: anywhere the IOMMU reaches, but not at 0
  * @out: the DMA mapping; the caller's, until peerbar_iova_unmap()
  *
@@ -753,6 +755,7 @@ struct peerbar_iova_options {
  * buffer is read-only. Whether a peer's access gets through the PCI fabric is
  * another matter: without ACS redirection it may not pass the IOMMU.
  *
+ * Costs O(log n) with n of the IOMMU group; no lock is held while the kernel maps.
  * A device opened by way of a group cannot do it: its container looks physical
  * pages up once and would let the device reach them after a revoke.
  *
@@ -777,10 +780,11 @@ uint64_t peerbar_iova(const struct peerbar_iova_map *map);
 
 /**
  * peerbar_iova_unmap - undo a DMA mapping
- * @map: the DMA mapping, whose device is open; or NULL
+ * @map: the DMA mapping, or NULL
  *
  * Also after the buffer was revoked, which took the memory away but not the
- * address. When it returns the device cannot reach the slice.
+ * address, and after the device was closed. When it returns the device cannot
+ * reach the slice.
  */
 void peerbar_iova_unmap(struct peerbar_iova_map *map);
 
