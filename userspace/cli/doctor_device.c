@@ -27,17 +27,17 @@ struct feature {
 static const struct feature features[] = {
 	{ "dmabuf-export", "export as dma-buf", FLAG(dmabuf_export),
 	  "slices of a BAR can be handed to RDMA NICs and other devices",
-	  "vfio-pci does not know VFIO_DEVICE_FEATURE_DMA_BUF here",
+	  "this device's driver does not know VFIO_DEVICE_FEATURE_DMA_BUF",
 	  "a kernel with CONFIG_VFIO_PCI_DMABUF and CONFIG_PCI_P2PDMA" },
 	{ "dmabuf-mmap", "mmap of a dma-buf", FLAG(dmabuf_mmap),
 	  "the CPU can map exactly the slice that was exported",
 	  "the kernel refuses to mmap an exported dma-buf", SERIES },
 	{ "dmabuf-memattr", "choice of memory type", FLAG(dmabuf_memattr),
 	  "a slice can be mapped noncached or write-combining",
-	  "vfio-pci does not know VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR", SERIES },
+	  "this device's driver does not know VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR", SERIES },
 	{ "dmabuf-revoke", "revoke for good", FLAG(dmabuf_revoke),
 	  "an exported slice can be taken back from everybody",
-	  "vfio-pci does not know VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE", SERIES },
+	  "this device's driver does not know VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE", SERIES },
 	{ "iova-dmabuf", "device-to-device DMA", FLAG(iova_dmabuf),
 	  "iommufd maps exported slices for other devices",
 	  "iommufd does not map this dma-buf",
@@ -60,12 +60,29 @@ static void add_unknown_features(struct doctor *doctor, const char *why, const c
 	}
 }
 
+/*
+ * The parts of the series came to be known one by one, with numbers of their
+ * own: dma-bufs that can be mapped are a sign of another edition of it.
+ */
+static bool other_edition(const struct feature *feature, const struct peerbar_device_caps *caps)
+{
+	return caps->dmabuf_mmap && (feature->flag == FLAG(dmabuf_memattr) ||
+				     feature->flag == FLAG(dmabuf_revoke));
+}
+
 static void explain_lack(struct finding *finding, const struct feature *feature,
-			 enum peerbar_backend backend)
+			 const struct peerbar_device_caps *caps, enum peerbar_backend backend)
 {
 	if (feature->flag == FLAG(iova_dmabuf) && backend == PEERBAR_BACKEND_GROUP) {
 		finding_why(finding, "the device was opened through its group, not iommufd");
 		finding_fix(finding, "as for iommufd above");
+		return;
+	}
+	if (other_edition(feature, caps)) {
+		finding_why(finding, "dma-bufs can be mapped, but there is no such feature under "
+				     "a number that this peerbar knows: the kernel has another "
+				     "edition of the vfio series, or a part of it");
+		finding_fix(finding, "a peerbar that knows this kernel's numbers, or %s", SERIES);
 		return;
 	}
 	finding_why(finding, "%s", feature->lack);
@@ -85,7 +102,7 @@ static void add_features(struct doctor *doctor, const struct peerbar_device_caps
 		if (yes)
 			finding_why(finding, "%s", feature->have);
 		else
-			explain_lack(finding, feature, backend);
+			explain_lack(finding, feature, caps, backend);
 	}
 }
 

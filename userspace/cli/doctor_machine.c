@@ -103,9 +103,9 @@ static void examine_ptdump(struct doctor *doctor)
 		finding_fix(finding, "sudo peerbar doctor");
 		return;
 	}
-	finding_why(finding, "there is no page_tables/current_kernel in debugfs");
+	finding_why(finding, "there is no page_tables/current_kernel in debugfs that can be read");
 	finding_fix(finding, "mount debugfs on /sys/kernel/debug; if it is there, a kernel with "
-			     "CONFIG_PTDUMP_DEBUGFS");
+			     "CONFIG_PTDUMP_DEBUGFS that is not locked down");
 }
 
 void doctor_examine_machine(struct doctor *doctor)
