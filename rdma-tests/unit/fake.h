@@ -43,6 +43,7 @@ struct fake_kernel {
 	int attach;
 	int destroy;
 	int export_dmabuf;
+	int no_export_flags; /* the errno of a kernel that knows none */
 	int revoke;
 	int memattr;
 	int mmap;
@@ -72,6 +73,7 @@ struct fake_kernel {
 	unsigned int live_ioas;
 	uint16_t pci_command;
 	uint32_t last_open_flags;
+	uint32_t last_export_flags;
 	uint32_t last_bar;
 	uint32_t last_ranges;		 /* how many */
 	struct peerbar_range last_range; /* the last of them */

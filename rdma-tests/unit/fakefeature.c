@@ -108,12 +108,15 @@ static int export_dmabuf(const struct fake_file *file, const struct vfio_device_
 	if (header->argsz !=
 	    sizeof(*header) + sizeof(*request) + request->nr_ranges * sizeof(request->ranges[0]))
 		return fake_misuse(EINVAL, "an export of the wrong size");
-	if (request->flags ||
+	if (request->flags & ~PB_DMA_BUF_SYNC_IMPORTERS ||
 	    !ranges_fit(request, fake_bar_length(file->device, request->region_index), &length))
 		return fake_misuse(EINVAL, "an export of what is not in the BAR");
 	if (fake.export_dmabuf)
 		return fake_fail(fake.export_dmabuf);
+	if (request->flags && fake.no_export_flags)
+		return fake_fail(fake.no_export_flags);
 	fake.exports++;
+	fake.last_export_flags = request->flags;
 	fake.last_open_flags = request->open_flags;
 	fake.last_bar = request->region_index;
 	fake.last_ranges = request->nr_ranges;

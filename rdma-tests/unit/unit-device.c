@@ -271,6 +271,27 @@ static void test_export_options(struct peerbar_device *dev)
 	ok(!buf, "no buffer came of it");
 }
 
+static void test_export_sync_importers(struct peerbar_device *dev)
+{
+	static const int errnos[] = {EINVAL, EOPNOTSUPP};
+	struct peerbar_export_options options = {.size = sizeof(options), .sync_importers = true};
+	struct peerbar_buffer *buf = NULL;
+
+	is_int(export_range(dev, 2, 0, 0x1000), 0, "an export of any kind");
+	is_int(fake.last_export_flags, 0, "has no flags");
+	is_int(peerbar_buffer_export(dev, 2, &slice, 1, &options, &buf), 0, "sync_importers");
+	is_int(fake.last_export_flags, PB_DMA_BUF_SYNC_IMPORTERS, "is the kernel's flag");
+	peerbar_buffer_close(buf);
+	buf = NULL;
+	for (size_t i = 0; i < PB_ARRAY_SIZE(errnos); i++) {
+		fake.no_export_flags = errnos[i];
+		is_int(peerbar_buffer_export(dev, 2, &slice, 1, &options, &buf), -EOPNOTSUPP,
+		       "a kernel without the flag says %s", strerror(errnos[i]));
+	}
+	fake.no_export_flags = 0;
+	ok(!buf, "no buffer came of it");
+}
+
 static void test_export_kernel(struct peerbar_device *dev)
 {
 	static const int errnos[] = {EINVAL, ENODEV, ENOMEM, EMFILE, EPERM};
@@ -568,6 +589,7 @@ int main(void)
 	dev = open_mem();
 	test_export_input(dev);
 	test_export_options(dev);
+	test_export_sync_importers(dev);
 	test_export_ranges(dev);
 	test_export_kernel(dev);
 	test_memattr(dev);

@@ -18,6 +18,7 @@ struct export_request {
 	size_t nr_ranges;
 	uint32_t memattr;
 	bool read_only;
+	bool sync_importers;
 };
 
 static int check_export_options(const struct peerbar_export_options *options,
@@ -28,12 +29,13 @@ static int check_export_options(const struct peerbar_export_options *options,
 	if (!options)
 		return 0;
 	ret = pb_check_options(options, options->size,
-			       PB_OFFSETOFEND(struct peerbar_export_options, read_only),
+			       PB_OFFSETOFEND(struct peerbar_export_options, sync_importers),
 			       sizeof(*options));
 	if (ret)
 		return ret;
 	request->memattr = options->memattr;
 	request->read_only = options->read_only;
+	request->sync_importers = options->sync_importers;
 	return 0;
 }
 
@@ -86,7 +88,14 @@ static int export_buffer(struct peerbar_buffer *buf, const struct export_request
 	int ret;
 
 	ret = pb_feature_export(buf->dev->fd, request->bar, buf->ranges, buf->nr_ranges,
-				open_flags | O_CLOEXEC);
+				open_flags | O_CLOEXEC,
+				request->sync_importers ? PB_DMA_BUF_SYNC_IMPORTERS : 0);
+	/* The rest of what makes it invalid has been checked. */
+	if (request->sync_importers && (ret == -EINVAL || ret == -EOPNOTSUPP))
+		return pb_fail(
+			buf->dev->pb, -EOPNOTSUPP,
+			"cannot export BAR %u of %s: this kernel cannot insist on importers that let go at once (the peerbar series can)",
+			request->bar, buf->dev->address);
 	if (ret < 0)
 		return export_failed(buf->dev, request->bar, ret);
 	buf->fd = ret;
@@ -212,6 +221,12 @@ static const char *feature_advice(int err)
 		return "the buffer is not of this device, or the device was closed";
 	case EBADFD:
 		return "the buffer has been revoked for good";
+	case EBUSY:
+		return "some of its pages are in use with another memory type";
+	case ENOSPC:
+		return "vfio-pci has divided its mapping of the device too often";
+	case EINTR:
+		return "a signal came while an importer was waited for; call it again";
 	case ENOENT:
 		return "the kernel knows no such attribute";
 	case EOPNOTSUPP:

@@ -48,7 +48,7 @@ static int export_start(struct peerbar_device *dev, uint64_t size)
 
 		if (!dev->bars[i].is_memory || dev->bars[i].length < size)
 			continue;
-		fd = pb_feature_export(dev->fd, i, &range, 1, O_RDWR | O_CLOEXEC);
+		fd = pb_feature_export(dev->fd, i, &range, 1, O_RDWR | O_CLOEXEC, 0);
 		/* ENODEV: the kernel holds no resources for this BAR. */
 		if (fd >= 0 ||
 		    (fd != -ENODEV && fd != -EINVAL && fd != -EOPNOTSUPP && fd != -ENOTTY))

@@ -21,7 +21,7 @@ static int feature_set(int device_fd, uint32_t feature, const void *data, size_t
 }
 
 int pb_feature_export(int device_fd, unsigned int bar, const struct peerbar_range *ranges,
-		      size_t nr_ranges, int open_flags)
+		      size_t nr_ranges, int open_flags, uint32_t flags)
 {
 	PB_AUTO_FREE struct vfio_device_feature *header = NULL;
 	struct pb_vfio_dma_buf *export;
@@ -40,6 +40,7 @@ int pb_feature_export(int device_fd, unsigned int bar, const struct peerbar_rang
 	export = (void *)header->data;
 	export->region_index = bar;
 	export->open_flags = (uint32_t)open_flags;
+	export->flags = flags;
 	export->nr_ranges = (uint32_t)nr_ranges;
 	for (size_t i = 0; i < nr_ranges; i++) {
 		export->ranges[i].offset = ranges[i].offset;

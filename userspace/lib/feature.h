@@ -26,7 +26,7 @@ int pb_feature_probe(int device_fd, uint32_t feature, uint32_t op);
 
 /* A new dma-buf descriptor over @ranges of a BAR. */
 int pb_feature_export(int device_fd, unsigned int bar, const struct peerbar_range *ranges,
-		      size_t nr_ranges, int open_flags);
+		      size_t nr_ranges, int open_flags, uint32_t flags);
 /* -ENOTTY where the kernel has no such feature. */
 int pb_feature_revoke(int device_fd, const struct pb_features *features, int dmabuf_fd);
 int pb_feature_memattr(int device_fd, const struct pb_features *features, int dmabuf_fd,

@@ -104,11 +104,18 @@ static int map_failed(struct peerbar_buffer *buf, int err)
 	case ENODEV:
 		return pb_fail(
 			pb, err,
-			"cannot map the buffer: it is or was revoked, or its device is gone");
+			"cannot map the buffer: it was revoked for good, or its device is gone");
+	case EAGAIN:
+		return pb_fail(
+			pb, err,
+			"cannot map the buffer: its device is in a reset, in low power, or does not decode memory");
+	case ENOSPC:
+		return pb_fail(pb, err,
+			       "cannot map the buffer: it has as many mappings as it can have");
 	case EBUSY:
 		return pb_fail(
 			pb, err,
-			"cannot map the buffer: some of its pages are in use with another memory type, or too much of its BAR is mapped");
+			"cannot map the buffer: some of its pages are in use with another memory type");
 	case EACCES:
 		return pb_fail(pb, err, "cannot map the buffer for writing: it is read-only");
 	default:

@@ -52,6 +52,7 @@ struct pb_vfio_dma_buf {
 	__u32 region_index;
 	__u32 open_flags;
 	__u32 flags;
+#define PB_DMA_BUF_SYNC_IMPORTERS (1u << 0)
 	__u32 nr_ranges;
 	struct pb_vfio_dma_range ranges[];
 };

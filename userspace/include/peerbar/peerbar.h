@@ -470,11 +470,15 @@ struct peerbar_range {
  * @read_only: the dma-buf is O_RDONLY: the CPU can map it for reading only, and
  * peerbar_iova_map() lets devices read only. An RDMA NIC's access is decided
  * when it is registered and is not limited by this.
+ * @sync_importers: only importers may attach that let go at once when the buffer
+ * is revoked, so that whoever holds the descriptor cannot delay that by the
+ * choice of one; RDMA NICs, soft-RoCE and iommufd are such, GPUs are not
  */
 struct peerbar_export_options {
 	size_t size;
 	enum peerbar_memattr memattr;
 	bool read_only;
+	bool sync_importers;
 };
 
 /**
@@ -490,15 +494,17 @@ struct peerbar_export_options {
  *
  * VFIO_DEVICE_FEATURE_DMA_BUF. The buffer lives for as long as somebody has a
  * descriptor, mapping or registration of it, but not longer than the device
- * stays open; then it is revoked.
+ * stays open; then it is revoked. For what write-combining does to this
+ * process's own mappings see peerbar_buffer_set_memattr().
  *
  * Return: 0, or a negative errno: -EINVAL @bar is above 5, a range is empty, is
  * not made of whole pages or goes past the end of the BAR, or bad options;
  * -ENXIO the device has no such BAR or it is made of I/O ports; -ENODEV the
  * device is gone, or the kernel holds no resources for that BAR; -ENOENT
  * options->memattr is unknown; -EOPNOTSUPP the kernel or the device's driver
- * cannot export, or cannot do WC, which the log tells apart; -E2BIG too many
- * ranges, or options from the future.
+ * cannot export, cannot do WC, or cannot insist on importers, which the log
+ * tells apart; -EBUSY and -ENOSPC as peerbar_buffer_set_memattr(); -E2BIG too
+ * many ranges, or options from the future.
  */
 int peerbar_buffer_export(struct peerbar_device *dev, unsigned int bar,
 			  const struct peerbar_range *ranges, size_t nr_ranges,
@@ -552,13 +558,20 @@ uint64_t peerbar_buffer_length(const struct peerbar_buffer *buf);
  * Mappings that exist keep what they have. A mapping has exactly the type that
  * the buffer had when it was made, or making it fails with -EBUSY.
  *
+ * Write-combining pages are lent: from this call on, mappings that the owner of
+ * the device has made of the region itself (vfio's mmap()) raise SIGBUS there.
+ * They come back when the buffer is revoked, when all who hold it have closed it,
+ * or when it is noncached again and its last mapping is gone.
+ *
  * On a kernel without the feature every mapping is noncached; asking for that
  * succeeds.
  *
  * Return: 0, or a negative errno: -EOPNOTSUPP the buffer was imported, the
- * kernel has no such feature, or the machine cannot do WC; -ENOENT @memattr is
- * unknown; -EBADFD the buffer has been revoked for good; -ENODEV its device is
- * gone.
+ * kernel has no such feature, the machine cannot do WC, or the kernel itself
+ * needs the pages noncached (the MSI-X table); -ENOENT @memattr is unknown;
+ * -EBUSY a page is in use with the other type, mapped noncached or registered
+ * through a buffer, or mapped behind vfio's back; -ENOSPC vfio-pci has divided
+ * its own mapping of the device 65536 times; -ENODEV the device is gone.
  */
 int peerbar_buffer_set_memattr(struct peerbar_buffer *buf, enum peerbar_memattr memattr);
 
@@ -573,7 +586,13 @@ int peerbar_buffer_set_memattr(struct peerbar_buffer *buf, enum peerbar_memattr 
  * untouched, and new ones can be made. The buffer must still be closed, and
  * mappings of it unmapped.
  *
- * Return: 0, or a negative errno: -EBADFD it has been revoked before,
+ * It waits for importers to let go. Those of RDMA and DMA do so at once; a GPU's
+ * takes its time, unless the buffer was made with sync_importers. Other buffers
+ * of the device can be used meanwhile.
+ *
+ * Return: 0, or a negative errno: -EINTR a signal handler ran while it waited: no
+ * process reaches the memory any more, an importer may; call it again to wait
+ * again; -EBADFD it has been revoked before, and nobody is left to wait for;
  * -EOPNOTSUPP the buffer was imported or the kernel has no such feature,
  * -ENODEV its device is gone.
  */
@@ -589,9 +608,8 @@ int peerbar_buffer_revoke(struct peerbar_buffer *buf);
  * peerbar_buffer_set_memattr() it is the bare kernel feature.
  *
  * Return: 0, or a negative errno: -EBADF the descriptor is not open, -EINVAL it
- * is no dma-buf, -ENODEV it is not this device's or its device was closed,
- * -EBADFD the buffer has been revoked for good, -ENOENT @memattr is unknown,
- * -EOPNOTSUPP the kernel has no such feature or the machine cannot do it.
+ * is no dma-buf, -ENODEV it is not this device's or its device was closed, and
+ * -ENOENT, -EBUSY, -ENOSPC and -EOPNOTSUPP as peerbar_buffer_set_memattr().
  */
 int peerbar_device_set_memattr_fd(struct peerbar_device *dev, int dmabuf_fd, uint32_t memattr);
 
@@ -603,9 +621,8 @@ int peerbar_device_set_memattr_fd(struct peerbar_device *dev, int dmabuf_fd, uin
  * As peerbar_buffer_revoke().
  *
  * Return: 0, or a negative errno: -EBADF the descriptor is not open, -EINVAL it
- * is no dma-buf, -ENODEV it is not this device's or its device was closed,
- * -EBADFD it has been revoked before, -EOPNOTSUPP the kernel has no such
- * feature.
+ * is no dma-buf, -ENODEV it is not this device's or its device was closed, and
+ * -EINTR, -EBADFD and -EOPNOTSUPP as peerbar_buffer_revoke().
  */
 int peerbar_device_revoke_fd(struct peerbar_device *dev, int dmabuf_fd);
 
@@ -640,11 +657,12 @@ struct peerbar_map_options {
  *
  * Return: 0, or a negative errno: -EINVAL the slice is empty, is not made of
  * whole pages or goes past the end, or bad options; -EACCES the buffer is
- * read-only and options->read_only is not set; -ENODEV it has been revoked or
- * its device is gone; -EBUSY some of its pages are in use with another memory
- * type, by this process or another, or more than vfio-pci reserves at a time is
- * mapped of its BAR (eight times its size); -EOPNOTSUPP its exporter cannot be
- * mapped by the CPU; -EINTR a signal handler ran meanwhile: try again.
+ * read-only and options->read_only is not set; -ENODEV it has been revoked for
+ * good or its device is gone; -EAGAIN it is revoked for the moment, by a reset,
+ * memory decode that is off, or low power; -EBUSY some of its pages are in use
+ * with another memory type, by this process or another; -ENOSPC it has 65536
+ * mappings, in all processes; -EOPNOTSUPP its exporter cannot be mapped by the
+ * CPU.
  */
 int peerbar_map(struct peerbar_buffer *buf, uint64_t offset, size_t length,
 		const struct peerbar_map_options *options, struct peerbar_mapping **out);
