@@ -198,7 +198,7 @@ body_of() { sed -n "/^static [a-z_ ]*\**$2(/,/^}/p" "$1/providers/rxe/rxe.c"; }
 has_fault() {
 	local tree=$1
 	case $2 in
-	list-lengths) [[ $(body_of "$tree" wr_set_sge_list) =~ 'tot_length += sg_list->length' ]] ;;
+	list-lengths) [[ $(body_of "$tree" wr_set_sge_list) == *'tot_length += sg_list->length'* ]] ;;
 	overflow) [[ $(body_of "$tree" wr_set_sge_list) != *UINT32_MAX* ]] ;;
 	inline-flag) [[ $(body_of "$tree" wr_set_inline_data) != *IBV_SEND_INLINE* ]] ;;
 	cq-polling) [[ $(body_of "$tree" cq_next_poll) == *store_consumer_index* ]] ;;
