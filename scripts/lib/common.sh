@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 #
-# What every script here starts from: messages, the cache, locks, progress.
+# What every script here starts from: messages, the cache, locks, progress,
+# and an end that leaves nothing behind.
 
 set -euo pipefail
 
@@ -96,4 +97,34 @@ progress() {
 # key_of: a short name for what comes in on standard input
 key_of() {
 	sha256sum | cut -c1-16
+}
+
+# ---- Steps that take long
+
+# A signal to this script alone is heard at once, and ends the step under way.
+STEP=
+trap end_step EXIT
+trap 'exit 130' INT
+trap 'exit 131' QUIT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+
+# attend COMMAND...: run it in a process group of its own, which ends with us
+attend() {
+	local status=0
+	set -m
+	"$@" </dev/null &
+	STEP=$!
+	set +m
+	wait "$STEP" || status=$?
+	STEP=
+	return "$status"
+}
+
+# shellcheck disable=SC2317 # the trap calls it
+end_step() {
+	[[ -n $STEP ]] || return 0
+	trap '' INT QUIT TERM HUP
+	kill -TERM -- "-$STEP" 2>/dev/null || true
+	wait "$STEP" 2>/dev/null || true
 }

@@ -39,36 +39,6 @@ setup_space() {
 	[[ -d $PEERBAR_CACHE/kernel/image ]] || need_space "$1" "all that is to be fetched and built"
 }
 
-# ---- Steps that take long
-
-# A signal to this script alone is heard at once, and ends the step under way.
-STEP=
-trap end_step EXIT
-trap 'exit 130' INT
-trap 'exit 131' QUIT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-
-# attend COMMAND...: run it in a process group of its own, which ends with us
-attend() {
-	local status=0
-	set -m
-	"$@" </dev/null &
-	STEP=$!
-	set +m
-	wait "$STEP" || status=$?
-	STEP=
-	return "$status"
-}
-
-# shellcheck disable=SC2317 # the trap calls it
-end_step() {
-	[[ -n $STEP ]] || return 0
-	trap '' INT QUIT TERM HUP
-	kill -TERM -- "-$STEP" 2>/dev/null || true
-	wait "$STEP" 2>/dev/null || true
-}
-
 # ---- User space
 
 # What meson looks for when it configures, and what it takes from the environment.
