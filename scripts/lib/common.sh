@@ -6,6 +6,11 @@
 
 set -euo pipefail
 
+# A descriptor that the caller has closed must not become one of our files.
+[[ -e /dev/fd/0 ]] || exec 0</dev/null
+[[ -e /dev/fd/1 ]] || exec 1>/dev/null
+[[ -e /dev/fd/2 ]] || exec 2>/dev/null
+
 PEERBAR_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 ME=${0##*/}
 
