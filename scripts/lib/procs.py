@@ -10,11 +10,11 @@ PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent(parent):
-    """In the child: ask the kernel to kill it when we go, and cover the moment before it was asked."""
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(parent, number=signal.SIGKILL):
+    """In the child: ask the kernel for this signal when we go, and cover the moment before it was asked."""
+    libc.prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
 
 
 def spawn(cmd, **kwargs):
