@@ -12,8 +12,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
 
 # What the caches take when everything is in them, in MB: the kernel source and
 # the builds of the test kernel alone, or of all that the tests want.
-SPACE_DEMO=2500
-SPACE_TEST=3500
+SPACE_DEMO=3000
+SPACE_TEST=4000
 
 # Where meson builds user space for this checkout.
 userspace_build_dir() {
