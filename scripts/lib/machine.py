@@ -4,6 +4,8 @@
 import os
 import re
 
+import tsc
+
 QEMU = "qemu-system-x86_64"
 BOOT = "console=ttyS0 panic=-1 oops=panic kasan_multi_shot tsc=reliable no_timer_check rcupdate.rcu_expedited=1 intel_iommu=on dummy.numdummies=0"
 # With five levels KASAN has so many page tables that a look into debugfs' page_tables takes seconds.
@@ -130,8 +132,9 @@ def share_tag(index):
 def command(plan, ctl_fd, log_fd, wire_fd):
     """The QEMU command for one host of the plan; the descriptors are our sockets to it."""
     args = base_command(plan.use_kvm, plan.image, plan.initramfs, plan.cpus, plan.memory)
+    clock = "" if plan.use_kvm or plan.icount else tsc.boot_parameter()
     args += [
-        *("-append", " ".join([BOOT_DEBUG if plan.kernel == "debug" else BOOT, plan.append])),
+        *("-append", " ".join([BOOT_DEBUG if plan.kernel == "debug" else BOOT, clock, plan.append])),
         *("-device", "intel-iommu,intremap=on"),
         *("-chardev", "socket,id=log,fd=%d" % log_fd, "-serial", "chardev:log"),
         *("-chardev", "socket,id=ctl,fd=%d" % ctl_fd, "-device", "virtio-serial-pci,max_ports=2"),
