@@ -17,6 +17,11 @@
 #define IORESOURCE_PREFETCH 0x00002000
 #define IORESOURCE_MEM_64   0x00100000
 
+/* From include/linux/pci_ids.h, which user space does not get. */
+#define PCI_CLASS_BRIDGE_PCI	  0x0604
+#define PCI_CLASS_BRIDGE_CARDBUS  0x0607
+#define PCI_CLASS_BRIDGE_PCI_SEMI 0x0609
+
 #define PCI_DEVICES "bus/pci/devices"
 
 int pb_pci_open_dir(struct peerbar *pb, const char *address)
@@ -140,6 +145,18 @@ int pb_pci_read_info(int dir, const char *address, struct peerbar_device_info *o
 	return 0;
 }
 
+bool pb_pci_is_bridge(uint32_t class_code)
+{
+	switch (class_code >> 8) {
+	case PCI_CLASS_BRIDGE_PCI:
+	case PCI_CLASS_BRIDGE_CARDBUS:
+	case PCI_CLASS_BRIDGE_PCI_SEMI:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int peerbar_device_lookup(struct peerbar *pb, const char *address, struct peerbar_device_info *out)
 {
 	char name[PEERBAR_ADDRESS_MAX];
@@ -159,6 +176,16 @@ int peerbar_device_lookup(struct peerbar *pb, const char *address, struct peerba
 	if (ret)
 		return pb_fail(pb, ret, "cannot read what sysfs has on %s", name);
 	return 0;
+}
+
+int pb_pci_find(struct peerbar *pb, const char *address, struct peerbar_device_info *info)
+{
+	int ret = peerbar_device_lookup(pb, address, info);
+
+	if (ret)
+		return ret;
+	ret = pb_pci_open_dir(pb, info->address);
+	return ret < 0 ? pb_fail(pb, ret, "%s has gone", info->address) : ret;
 }
 
 struct device_list {

@@ -244,6 +244,92 @@ int peerbar_system_caps(struct peerbar *pb, struct peerbar_system_caps *caps);
 /* Binding to vfio-pci ------------------------------------------------------ */
 
 /**
+ * enum peerbar_use_kind - what a device is used for
+ * @PEERBAR_USE_UNCHECKED: it could not be found out: peerbar_device_use.error
+ * is why
+ * @PEERBAR_USE_OPEN: a process has a node of it open
+ * @PEERBAR_USE_DISK: a disk of it is mounted, swapped to, part of a volume or a
+ * pool, behind a loop device or an NVMe target, or held exclusively by a
+ * program, in any namespace
+ * @PEERBAR_USE_SHARE: a folder that a hypervisor shares by it is mounted
+ * @PEERBAR_USE_NETWORK: a network interface of it is up, part of another, or in
+ * another network namespace
+ * @PEERBAR_USE_RDMA: a port of its RDMA device is active, or the RDMA device is
+ * in another network namespace
+ * @PEERBAR_USE_DISPLAY: it drives a display, or the console is on it
+ * @PEERBAR_USE_SRIOV: it has virtual functions, which go with it
+ * @PEERBAR_USE_BRIDGE: it is a bridge
+ *
+ * There may be more of them in a later release.
+ */
+enum peerbar_use_kind {
+	PEERBAR_USE_UNCHECKED = 0,
+	PEERBAR_USE_OPEN,
+	PEERBAR_USE_DISK,
+	PEERBAR_USE_SHARE,
+	PEERBAR_USE_NETWORK,
+	PEERBAR_USE_RDMA,
+	PEERBAR_USE_DISPLAY,
+	PEERBAR_USE_SRIOV,
+	PEERBAR_USE_BRIDGE,
+};
+
+/**
+ * struct peerbar_device_use - one use of a device
+ * @size: what the library has filled in, bytes: look at nothing beyond
+ * @address: the device
+ * @name: what is used: "nvme0n1", "eth0", the name of a node, "sriov_numvfs"
+ * @text: the same in words, as in "the disk nvme0n1 is mounted on /"
+ * @kind: what it is used for
+ * @error: why it could not be found out, a positive errno; 0: it was
+ */
+struct peerbar_device_use {
+	size_t size;
+	const char *address;
+	const char *name;
+	const char *text;
+	enum peerbar_use_kind kind;
+	int error;
+};
+
+/**
+ * typedef peerbar_use_fn - is told of a use of a device
+ * @arg: as given to peerbar_device_in_use()
+ * @use: the use; the library's, gone after the call
+ *
+ * Called by the thread that is inside of peerbar_device_in_use(), with no lock
+ * held.
+ */
+typedef void (*peerbar_use_fn)(void *arg, const struct peerbar_device_use *use);
+
+/**
+ * peerbar_device_in_use - find out whether this machine would miss a device
+ * @pb: the context
+ * @address: as for peerbar_device_lookup()
+ * @report: told of each use; NULL: nobody is
+ * @arg: first argument of @report
+ *
+ * Looks at all that is below the device in sysfs: disks, of which the kernel is
+ * asked to open each node exclusively, read-only and for a moment, the other
+ * paths of an NVMe subsystem included; network interfaces; RDMA ports;
+ * displays; virtual functions. Then it looks at the descriptors of all
+ * processes for the device's nodes, and, of a device that vfio has, at its
+ * IOMMU group. Changes nothing. A device that nobody uses now may be used as
+ * soon as this returns.
+ *
+ * What cannot be looked at counts as in use, and is reported with its error.
+ * Much of it takes root, and the first PID namespace: descriptors of processes
+ * outside of one's own cannot be seen.
+ *
+ * Return: 0 it is not in use, -EBUSY it is; of checks that failed, where none
+ * found a use, the first one's errno: -EACCES or -EPERM without root. Other
+ * negative errnos: -EINVAL @address is no PCI address, -ENODEV there is no such
+ * device.
+ */
+int peerbar_device_in_use(struct peerbar *pb, const char *address, peerbar_use_fn report,
+			  void *arg);
+
+/**
  * peerbar_bind - hand a device over to vfio-pci
  * @pb: the context
  * @address: as for peerbar_device_lookup()
