@@ -97,7 +97,7 @@ static struct peerbar_device *open_memory(struct peerbar *pb)
 	for (size_t i = 0; i < n && !dev; i++) {
 		if (devices[i].vendor != IVSHMEM_VENDOR || devices[i].device != IVSHMEM_DEVICE)
 			continue;
-		is(peerbar_bind(pb, devices[i].address), 0, "the memory device is bound");
+		is(peerbar_device_bind(pb, devices[i].address, NULL), 0, "the memory device is bound");
 		is(peerbar_device_open(pb, devices[i].address, NULL, &dev), 0, "and opened");
 	}
 	peerbar_free_devices(devices);
@@ -188,6 +188,7 @@ static void set_up(void)
 
 	mkdir("/proc", 0755);
 	mkdir("/sys", 0755);
+	mkdir("/run", 0755);
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sys", "/sys", "sysfs", 0, NULL);
 	mount("dev", "/dev", "devtmpfs", 0, NULL);

@@ -175,8 +175,8 @@ volatile void *peerbar_mapping_addr(const struct peerbar_mapping *map)
 int peerbar_memtype_of(const volatile void *addr, enum peerbar_memtype *out)
 {
 	bool wc = mapped == PEERBAR_MEMATTR_WC;
-	int type = wc ? number("FAKE_WC", PEERBAR_MEMTYPE_WC) :
-			number("FAKE_NC", PEERBAR_MEMTYPE_UC_MINUS);
+	int type = wc ? number("FAKE_WC", PEERBAR_MEMTYPE_WC)
+		      : number("FAKE_NC", PEERBAR_MEMTYPE_UC_MINUS);
 
 	if (type < 0)
 		return type;
@@ -184,12 +184,65 @@ int peerbar_memtype_of(const volatile void *addr, enum peerbar_memtype *out)
 	return 0;
 }
 
-int peerbar_bind(struct peerbar *pb, const char *address)
+/* FAKE_USE: the errno of a use; FAKE_USE_OF: of which device alone. */
+int peerbar_device_in_use(struct peerbar *pb, const char *address, peerbar_use_fn report, void *arg)
 {
+	const char *only = getenv("FAKE_USE_OF");
+	int error = number("FAKE_USE", 0);
+	struct peerbar_device_use use = {
+		.size = sizeof(use),
+		.address = address,
+		.name = "fake0",
+		.text = "the disk fake0 is mounted on /fake",
+		.kind = error == -EBUSY ? PEERBAR_USE_DISK : PEERBAR_USE_UNCHECKED,
+		.error = error == -EBUSY ? 0 : -error,
+	};
+
+	if (!error || (only && strcmp(only, address)))
+		return 0;
+	if (error != -EBUSY)
+		use.text = "it cannot be found out whether fake0 is mounted";
+	report(arg, &use);
+	return error;
+}
+
+/* Says what it was called for, so that tests can see it. */
+int peerbar_device_bind(struct peerbar *pb, const char *address,
+			const struct peerbar_bind_options *options)
+{
+	if (getenv("FAKE_TRACE"))
+		fprintf(stderr, "bind %s driver=%s flags=%llu\n", address, options->driver ?: "",
+			(unsigned long long)options->flags);
 	return fail(number("FAKE_BIND", 0));
 }
 
-int peerbar_unbind(struct peerbar *pb, const char *address)
+int peerbar_device_unbind(struct peerbar *pb, const char *address,
+			  const struct peerbar_unbind_options *options)
 {
+	if (getenv("FAKE_TRACE"))
+		fprintf(stderr, "unbind %s flags=%llu\n", address,
+			(unsigned long long)options->flags);
 	return fail(number("FAKE_BIND", 0));
+}
+
+int peerbar_device_find_driver(struct peerbar *pb, const char *address, char *driver, size_t size)
+{
+	strcpy(driver, "fake-vfio-pci");
+	return fail(number("FAKE_DRIVER", 0));
+}
+
+int peerbar_device_binding(struct peerbar *pb, const char *address,
+			   struct peerbar_binding_info *out)
+{
+	int state = number("FAKE_BINDING", PEERBAR_BINDING_NONE);
+
+	/* The disk is well; it is the other one that may not be. */
+	if (strcmp(address, "0000:0a:00.0"))
+		return 0;
+	if (state < 0)
+		return fail(state);
+	out->state = state;
+	strcpy(out->driver_override, getenv("FAKE_OVERRIDE") ?: "");
+	strcpy(out->former_driver, "former");
+	return 0;
 }

@@ -128,7 +128,7 @@ static void bring_back(const char *address)
 	CHECK(write_file("/sys/bus/pci/rescan", "1"), "rescan: %s", strerror(errno));
 	wait_for_device(address);
 	CHECK_OK(peerbar_open(NULL, &pb));
-	CHECK_OK(peerbar_bind(pb, address));
+	CHECK_OK(peerbar_device_bind(pb, address, NULL));
 	peerbar_close(pb);
 }
 

@@ -209,6 +209,7 @@ void fake_machine(void)
 	fake_write("sys/bus/pci/drivers/vfio-pci/unbind", "");
 	fake_write("sys/bus/pci/drivers/e1000e/unbind", "");
 	fake_mkdir("sys/kernel/iommu_groups/6");
+	fake_mkdir("run");
 	fake_mkdir("sys/class/iommu/dmar0");
 	fake_write("dev/vfio/vfio", "");
 	fake_write("dev/iommu", "");
@@ -233,13 +234,16 @@ static void take_log(void *arg, enum peerbar_log_level level, const char *messag
 struct peerbar *fake_open(void)
 {
 	struct peerbar_options options = {.size = sizeof(options), .log = take_log};
+	static char run[PATH_MAX + 8], modules[PATH_MAX + 8];
 	char sys[PATH_MAX + 8], dev[PATH_MAX + 8], proc[PATH_MAX + 8];
-	struct pb_roots roots = {sys, dev, proc};
+	struct pb_roots roots = {sys, dev, proc, run, modules};
 	struct peerbar *pb;
 
 	snprintf(sys, sizeof(sys), "%s/sys", root);
 	snprintf(dev, sizeof(dev), "%s/dev", root);
 	snprintf(proc, sizeof(proc), "%s/proc", root);
+	snprintf(run, sizeof(run), "%s/run", root);
+	snprintf(modules, sizeof(modules), "%s/modules", root);
 	if (pb_open_roots(&options, &roots, &pb))
 		bail_out("cannot open the made-up machine: %s", last_error);
 	return pb;
@@ -253,6 +257,30 @@ const char *fake_last_error(void)
 void fake_clear_log(void)
 {
 	*last_error = '\0';
+}
+
+int fake_fail(int err)
+{
+	errno = err;
+	return -1;
+}
+
+bool fake_path_of(int fd, char path[PATH_MAX])
+{
+	char proc[32];
+	ssize_t n;
+
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	n = readlink(proc, path, PATH_MAX - 1);
+	path[n < 0 ? 0 : n] = '\0';
+	return n > 0;
+}
+
+bool fake_ends_with(const char *text, const char *end)
+{
+	size_t lt = strlen(text), le = strlen(end);
+
+	return lt >= le && !strcmp(text + lt - le, end);
 }
 
 unsigned int count_fds(void)

@@ -7,6 +7,7 @@
 #ifndef UNIT_FAKE_H
 #define UNIT_FAKE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,8 +53,6 @@ struct fake_kernel {
 	int unmap;	   /* it is undone all the same */
 	int reset;
 	int bus_master;		    /* of reading and writing the register */
-	int probe_pci;		    /* of a write to drivers_probe */
-	bool vfio_refuses;	    /* vfio-pci's probe fails: the device stays free */
 	const char *locked_down;    /* openat() says EPERM to a path that ends in it */
 	const char *deny;	    /* faccessat() says no to a path that ends in it */
 	uint32_t nr_ranges;	    /* of DMA addresses, half a MiB each; 0: a PC's two */
@@ -102,6 +101,11 @@ void fake_mkdir(const char *path);
 
 /* Gives a device's "vfioN" its number in sysfs, 511:N. */
 void fake_vfio_number(const char *address, const char *name);
+
+/* What the parts of the played kernel share. Fails a call: -1, and errno. */
+int fake_fail(int err);
+bool fake_path_of(int fd, char path[PATH_MAX]);
+bool fake_ends_with(const char *text, const char *end);
 
 /* Open descriptors of this process. */
 unsigned int count_fds(void);

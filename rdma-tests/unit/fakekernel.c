@@ -35,7 +35,6 @@ int __real_openat(int dir, const char *path, int flags, ...);
 int __real_faccessat(int dir, const char *path, int mode, int flags);
 int __real_fstatfs(int fd, struct statfs *fs);
 void *__real_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
-ssize_t __real_write(int fd, const void *buf, size_t n);
 ssize_t __real_pread(int fd, void *buf, size_t n, off_t offset);
 ssize_t __real_pwrite(int fd, const void *buf, size_t n, off_t offset);
 void *__real_calloc(size_t n, size_t size);
@@ -49,17 +48,10 @@ int __wrap_openat(int dir, const char *path, int flags, ...);
 int __wrap_faccessat(int dir, const char *path, int mode, int flags);
 int __wrap_fstatfs(int fd, struct statfs *fs);
 void *__wrap_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
-ssize_t __wrap_write(int fd, const void *buf, size_t n);
 ssize_t __wrap_pread(int fd, void *buf, size_t n, off_t offset);
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t n, off_t offset);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t size);
-
-int fake_fail(int err)
-{
-	errno = err;
-	return -1;
-}
 
 /* True for the one call that was chosen to fail. */
 static bool unlucky(void)
@@ -68,24 +60,6 @@ static bool unlucky(void)
 		return false;
 	fake.failed = true;
 	return true;
-}
-
-bool fake_path_of(int fd, char path[PATH_MAX])
-{
-	char proc[32];
-	ssize_t n;
-
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	n = readlink(proc, path, PATH_MAX - 1);
-	path[n < 0 ? 0 : n] = '\0';
-	return n > 0;
-}
-
-bool fake_ends_with(const char *text, const char *end)
-{
-	size_t lt = strlen(text), le = strlen(end);
-
-	return lt >= le && !strcmp(text + lt - le, end);
 }
 
 static bool is_dmabuf(int fd)
@@ -260,75 +234,6 @@ ssize_t __wrap_pread(int fd, void *buf, size_t n, off_t offset)
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t n, off_t offset)
 {
 	return config_access((void *)(uintptr_t)buf, n, offset, true);
-}
-
-/* The first word of the device's driver_override; "" for none. */
-static void read_override(const char *address, char word[64])
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/driver_override", address);
-	if (sscanf(fake_read(path), "%63s", word) != 1 || !strcmp(word, "(null)"))
-		*word = '\0';
-}
-
-static void driver_link(const char *address, char path[128])
-{
-	snprintf(path, 128, "sys/bus/pci/devices/%s/driver", address);
-}
-
-static int probe_pci(const char *address)
-{
-	char path[128], driver[64], target[128];
-
-	if (fake.probe_pci)
-		return fake_fail(fake.probe_pci);
-	read_override(address, driver);
-	if (!*driver && !strcmp(address, FAKE_NIC))
-		strcpy(driver, "e1000e");
-	if (!*driver || (!strcmp(driver, "vfio-pci") && fake.vfio_refuses))
-		return 0;
-	driver_link(address, path);
-	if (*fake_readlink(path))
-		return 0; /* it has one, and keeps it */
-	snprintf(target, sizeof(target), "../../drivers/%s", driver);
-	fake_link(target, path);
-	return 0;
-}
-
-static int unbind_pci(const char *address)
-{
-	char path[128];
-
-	driver_link(address, path);
-	fake_remove(path);
-	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/vfio-dev", address);
-	fake_remove(path);
-	return 0;
-}
-
-static int clear_file(int fd)
-{
-	return ftruncate(fd, 0);
-}
-
-ssize_t __wrap_write(int fd, const void *buf, size_t n)
-{
-	char path[PATH_MAX], address[32] = "";
-	int ret = 0;
-
-	if (!fake_path_of(fd, path) || !strstr(path, "/peerbar-unit-"))
-		return __real_write(fd, buf, n);
-	if (unlucky())
-		return fake_fail(EIO);
-	memcpy(address, buf, n < sizeof(address) - 1 ? n : sizeof(address) - 1);
-	if (fake_ends_with(path, "/drivers_probe"))
-		ret = probe_pci(address);
-	else if (fake_ends_with(path, "/unbind"))
-		ret = unbind_pci(address);
-	else if (!clear_file(fd))
-		return __real_write(fd, buf, n);
-	return ret ? -1 : (ssize_t)n;
 }
 
 /* The rest ------------------------------------------------------------------- */

@@ -35,7 +35,6 @@ struct fake_file {
 /* Of a descriptor that is not the kernel's: FAKE_NOTHING. */
 struct fake_file *fake_file(int fd);
 
-int fake_fail(int err);
 /*
  * Something that no caller who knows what he does asks for: noted, counted, and
  * refused with @err. Tests demand that none of it happened.
@@ -43,9 +42,6 @@ int fake_fail(int err);
 int fake_misuse(int err, const char *what);
 /* True, and all well, if @size is what the struct of the uAPI has. */
 bool fake_sized(uint32_t size, size_t want, const char *what);
-
-bool fake_path_of(int fd, char path[PATH_MAX]);
-bool fake_ends_with(const char *text, const char *end);
 
 int fake_vfio_ioctl(int fd, unsigned long request, void *arg);
 int fake_feature_ioctl(const struct fake_file *file, struct vfio_device_feature *header);

@@ -38,12 +38,6 @@ int __wrap_statx(int dir, const char *path, int flags, unsigned int mask, struct
 int __wrap_unlink(const char *path);
 ssize_t __wrap_write(int fd, const void *buf, size_t n);
 
-static int fail(int err)
-{
-	errno = err;
-	return -1;
-}
-
 static bool unlucky(void)
 {
 	if (!fake_pci.fail_nth || --fake_pci.fail_nth)
@@ -52,19 +46,12 @@ static bool unlucky(void)
 	return true;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t lt = strlen(text), le = strlen(end);
-
-	return lt >= le && !strcmp(text + lt - le, end);
-}
-
 /* True, with errno set, where the call is to fail. */
 static bool refused(const char *path)
 {
-	if (fake_pci.fail_path && ends_with(path, fake_pci.fail_path))
-		return fail(fake_pci.fail_errno);
-	return unlucky() && fail(EIO);
+	if (fake_pci.fail_path && fake_ends_with(path, fake_pci.fail_path))
+		return fake_fail(fake_pci.fail_errno);
+	return unlucky() && fake_fail(EIO);
 }
 
 /* Nothing runs behind this: no handler, no cleanup. */
@@ -72,17 +59,6 @@ static void may_die(void)
 {
 	if (fake_pci.die_at && !--fake_pci.die_at)
 		raise(SIGKILL);
-}
-
-static bool path_of(int fd, char path[PATH_MAX])
-{
-	char proc[32];
-	ssize_t n;
-
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	n = __real_readlinkat(AT_FDCWD, proc, path, PATH_MAX - 1);
-	path[n < 0 ? 0 : n] = '\0';
-	return n > 0;
 }
 
 /* Drivers -------------------------------------------------------------------- */
@@ -130,7 +106,7 @@ static int probe(const char *address)
 	static const char *const drivers[] = {"vfio-pci", "mlx5-vfio-pci", "e1000e", "other"};
 
 	if (fake_pci.probe)
-		return fail(fake_pci.probe);
+		return fake_fail(fake_pci.probe);
 	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
 		if (matches(drivers[i], address))
 			attach(drivers[i], address);
@@ -144,7 +120,7 @@ static int bind(const char *path, const char *address)
 	const char *name = strstr(path, "/drivers/");
 
 	if (!name || sscanf(name, "/drivers/%63[^/]", driver) != 1 || !matches(driver, address))
-		return fail(ENODEV);
+		return fake_fail(ENODEV);
 	attach(driver, address);
 	return 0;
 }
@@ -165,17 +141,17 @@ ssize_t __wrap_write(int fd, const void *buf, size_t n)
 	char path[PATH_MAX], address[32] = "";
 	int ret;
 
-	if (!path_of(fd, path) || !strstr(path, "/peerbar-unit-"))
+	if (!fake_path_of(fd, path) || !strstr(path, "/peerbar-unit-"))
 		return __real_write(fd, buf, n);
 	may_die();
 	if (refused(path))
 		return -1;
 	memcpy(address, buf, n < sizeof(address) - 1 ? n : sizeof(address) - 1);
-	if (ends_with(path, "/drivers_probe"))
+	if (fake_ends_with(path, "/drivers_probe"))
 		ret = probe(address);
-	else if (ends_with(path, "/unbind"))
+	else if (fake_ends_with(path, "/unbind"))
 		ret = unbind(address);
-	else if (ends_with(path, "/bind"))
+	else if (fake_ends_with(path, "/bind"))
 		ret = bind(path, address);
 	else
 		return ftruncate(fd, 0) ? -1 : __real_write(fd, buf, n);
@@ -211,11 +187,11 @@ int __wrap_openat(int dir, const char *path, int flags, ...)
 	if (flags & O_EXCL || flags & O_RDWR) {
 		read_node(dir, path, node);
 		if (strstr(node, "busy"))
-			return fail(EBUSY);
+			return fake_fail(EBUSY);
 		if (strstr(node, "denied"))
-			return fail(EACCES);
+			return fake_fail(EACCES);
 		if (strstr(node, "empty"))
-			return fail(ENOMEDIUM);
+			return fake_fail(ENOMEDIUM);
 	}
 	return __real_openat(dir, path, flags, mode);
 }
@@ -251,7 +227,7 @@ ssize_t __wrap_readlinkat(int dir, const char *path, char *buf, size_t size)
 /* The made-up machine makes folders as well. */
 int __wrap_mkdir(const char *path, mode_t mode)
 {
-	if (!ends_with(path, "/run/peerbar"))
+	if (!fake_ends_with(path, "/run/peerbar"))
 		return __real_mkdir(path, mode);
 	may_die();
 	return refused(path) ? -1 : __real_mkdir(path, mode);

@@ -100,9 +100,11 @@ static void test_nulls(void)
 	is_int(peerbar_map(NULL, 0, 4096, NULL, &map), -EINVAL, "map");
 	is_int(peerbar_iova_map(NULL, NULL, 0, 4096, NULL, NULL), -EINVAL, "DMA map");
 	is_int(peerbar_memtype_of(&map, NULL), -EINVAL, "memtype");
+	is_int(peerbar_device_bind(NULL, "", NULL), -EINVAL, "bind");
+	is_int(peerbar_device_unbind(NULL, "", NULL), -EINVAL, "unbind");
 	is_int(peerbar_device_in_use(NULL, "", NULL, NULL), -EINVAL, "use");
-	is_int(peerbar_bind(NULL, ""), -EINVAL, "bind");
-	is_int(peerbar_unbind(NULL, ""), -EINVAL, "unbind");
+	is_int(peerbar_device_binding(NULL, "", NULL), -EINVAL, "binding");
+	is_int(peerbar_device_find_driver(NULL, "", NULL, 0), -EINVAL, "driver");
 }
 
 static void test_log(void)

@@ -62,8 +62,18 @@ static void test_open_errors(void)
 
 	fake.bind_iommufd = EBUSY;
 	is_int(open_with(FAKE_MEM, any), -EBUSY, "its group is in use");
+	has_str(fake_last_error(), "another program", "the message says by whom");
+	fake_mkdir("sys/kernel/iommu_groups/7/devices/" FAKE_MEM);
+	fake_mkdir("sys/kernel/iommu_groups/7/devices/" FAKE_NIC);
+	is_int(open_with(FAKE_MEM, any), -EUSERS, "the kernel has another device of its group");
+	has_str(fake_last_error(), FAKE_NIC " of its IOMMU group 7 has the driver e1000e",
+		"the message names it");
+	fake.bind_iommufd = EPERM;
+	is_int(open_with(FAKE_MEM, any), -EUSERS, "as newer kernels tell it");
+	fake_remove("sys/kernel/iommu_groups/7/devices");
 	fake.bind_iommufd = EINVAL;
 	is_int(open_with(FAKE_MEM, any), -EBUSY, "it is open elsewhere");
+	has_str(fake_last_error(), "open elsewhere", "the message says so");
 	fake.bind_iommufd = 0;
 	fake.attach = EINVAL;
 	is_int(open_with(FAKE_MEM, any), -EINVAL, "it cannot be attached");
@@ -134,8 +144,11 @@ static void test_groups(void)
 
 	is_int(open_with(FAKE_MEM, group), 0, "by its group");
 	fake.not_viable = true;
-	is_int(open_with(FAKE_MEM, group), -EBUSY, "a neighbour has a driver of the kernel");
-	has_str(fake_last_error(), "bind all of them", "the message says what to do");
+	is_int(open_with(FAKE_MEM, group), -EBUSY, "a neighbour is somebody else's");
+	fake_mkdir("sys/kernel/iommu_groups/7/devices/" FAKE_NIC);
+	is_int(open_with(FAKE_MEM, group), -EUSERS, "a neighbour has a driver of the kernel");
+	has_str(fake_last_error(), "bind that device, too", "the message says what to do");
+	fake_remove("sys/kernel/iommu_groups/7/devices");
 	fake.not_viable = false;
 	fake.no_type1 = true;
 	is_int(open_with(FAKE_MEM, group), -EOPNOTSUPP, "no IOMMU of that type");

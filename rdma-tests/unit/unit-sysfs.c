@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Listing devices, looking one up, binding and unbinding, on a made-up machine
- * whose PCI core is played by fakekernel.c.
+ * Listing devices and looking one up, on a made-up machine.
  */
 #include <errno.h>
 #include <string.h>
@@ -102,58 +101,6 @@ static void test_list_oddities(struct peerbar *pb)
 	fake_remove(DEVICES "not-a-device");
 }
 
-static void expect_driver(struct peerbar *pb, const char *address, const char *driver,
-			  const char *name)
-{
-	struct peerbar_device_info info;
-
-	if (peerbar_device_lookup(pb, address, &info))
-		bail_out("%s has gone", address);
-	is_str(info.driver, driver, "%s", name);
-}
-
-static void test_bind(struct peerbar *pb)
-{
-	is_int(peerbar_bind(pb, FAKE_NIC), 0, "bind a device in use");
-	expect_driver(pb, FAKE_NIC, "vfio-pci", "vfio-pci has it");
-	is_str(fake_read(DEVICES FAKE_NIC "/driver_override"), "vfio-pci\n", "by override");
-	is_int(peerbar_bind(pb, "00:03.0"), 0, "bind it again");
-	is_int(peerbar_unbind(pb, FAKE_NIC), 0, "unbind");
-	expect_driver(pb, FAKE_NIC, "e1000e", "its own driver has it");
-	is_str(fake_read(DEVICES FAKE_NIC "/driver_override"), "\n", "the override is gone");
-	is_int(peerbar_unbind(pb, FAKE_NIC), 0, "unbind it again");
-	expect_driver(pb, FAKE_NIC, "e1000e", "which changes nothing");
-	is_int(peerbar_bind(pb, FAKE_IDLE), 0, "bind a device that is free");
-	expect_driver(pb, FAKE_IDLE, "vfio-pci", "vfio-pci has it");
-	is_int(peerbar_unbind(pb, FAKE_IDLE), 0, "unbind it");
-	expect_driver(pb, FAKE_IDLE, "", "it is free again");
-}
-
-static void test_bind_errors(struct peerbar *pb)
-{
-	is_int(peerbar_bind(pb, "00:04"), -EINVAL, "bind: no address");
-	is_int(peerbar_unbind(pb, "00:04"), -EINVAL, "unbind: no address");
-	is_int(peerbar_bind(pb, "00:1d.0"), -ENODEV, "bind: no device");
-	is_int(peerbar_unbind(pb, "00:1d.0"), -ENODEV, "unbind: no device");
-
-	fake.vfio_refuses = true;
-	is_int(peerbar_bind(pb, FAKE_NIC), -EIO, "vfio-pci refuses it");
-	has_str(fake_last_error(), "kernel log", "the message says where to look");
-	expect_driver(pb, FAKE_NIC, "e1000e", "it is back with its driver");
-	is_str(fake_read(DEVICES FAKE_NIC "/driver_override"), "\n", "without an override");
-	fake.vfio_refuses = false;
-
-	fake.probe_pci = EACCES;
-	is_int(peerbar_bind(pb, FAKE_IDLE), -EACCES, "no permission");
-	has_str(fake_last_error(), "it takes root", "the message says so");
-	fake.probe_pci = 0;
-
-	fake_remove("sys/bus/pci/drivers/vfio-pci");
-	is_int(peerbar_bind(pb, FAKE_NIC), -ENOENT, "no vfio-pci");
-	has_str(fake_last_error(), "modprobe vfio-pci", "the message says how");
-	fake_write("sys/bus/pci/drivers/vfio-pci/unbind", "");
-}
-
 /* Fails one call after the other; nothing may be left open by any of them. */
 static void test_failures(struct peerbar *pb)
 {
@@ -174,22 +121,12 @@ static void test_failures(struct peerbar *pb)
 		clean &= count_fds() == fds;
 		if (!ret)
 			peerbar_free_devices(devices);
-		fake.fail_nth = n;
-		peerbar_bind(pb, FAKE_NIC);
-		fake.fail_nth = 0;
-		clean &= count_fds() == fds;
-		fake.fail_nth = n;
-		peerbar_unbind(pb, FAKE_NIC);
-		fake.fail_nth = 0;
-		clean &= count_fds() == fds;
-		peerbar_unbind(pb, FAKE_NIC);
 	} while (fake.failed);
 	note("%u calls were made to fail", n - 1);
-	ok(n > 10, "listing and binding make calls that can fail");
+	ok(n > 10, "listing makes calls that can fail");
 	ok(untouched, "no output of a failed listing was touched");
 	ok(complete, "no device was left out because a call failed");
 	ok(clean, "no descriptor was left open");
-	expect_driver(pb, FAKE_NIC, "e1000e", "the device is with its driver");
 }
 
 int main(void)
@@ -203,8 +140,6 @@ int main(void)
 	test_long_driver(pb);
 	test_lookup_errors(pb);
 	test_list_oddities(pb);
-	test_bind(pb);
-	test_bind_errors(pb);
 	test_failures(pb);
 	peerbar_close(pb);
 	return done_testing();

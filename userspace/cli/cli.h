@@ -21,6 +21,7 @@ struct cli {
 	unsigned int options; /* CLI_BIT()s that were given */
 	const char *device;   /* value of --device, or NULL */
 	const char *program;  /* value of --program, or NULL */
+	const char *driver;   /* value of --driver, or NULL */
 	char **operands;
 	int nr_operands;
 

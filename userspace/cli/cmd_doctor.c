@@ -236,6 +236,7 @@ static enum cli_status examine(struct doctor *doctor)
 		return CLI_FAILED;
 	}
 	doctor_examine_machine(doctor);
+	doctor_examine_bindings(doctor);
 	status = doctor_examine_device(doctor);
 	if (!status)
 		doctor_examine_rdma(doctor);

@@ -57,6 +57,8 @@ void finding_fix(struct finding *finding, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 void doctor_examine_machine(struct doctor *doctor);
+/* What binds and unbinds that were interrupted have left behind. */
+void doctor_examine_bindings(struct doctor *doctor);
 /* Kernel features and memory types; CLI_OK unless --device names a wrong one. */
 enum cli_status doctor_examine_device(struct doctor *doctor);
 void doctor_examine_rdma(struct doctor *doctor);

@@ -246,6 +246,9 @@ static void note_trouble(const struct doctor *doctor, struct trouble *trouble,
 	if (error == -EBUSY)
 		snprintf(trouble->fix, sizeof(trouble->fix),
 			 "end the program that uses it, or bind another device");
+	else if (error == -EUSERS)
+		snprintf(trouble->fix, sizeof(trouble->fix), "sudo peerbar bind --group %s",
+			 address);
 	else if ((error == -EACCES || error == -EPERM) && geteuid())
 		snprintf(trouble->fix, sizeof(trouble->fix),
 			 "sudo peerbar doctor, or be given the nodes in /dev/vfio");

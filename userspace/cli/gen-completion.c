@@ -11,6 +11,7 @@ static const char *const words_function[] = {
 	[CLI_WORDS_BOUND] = "_peerbar_bound",
 	[CLI_WORDS_COMMAND] = "_peerbar_commands",
 	[CLI_WORDS_FILE] = "_peerbar_files",
+	[CLI_WORDS_DRIVER] = "_peerbar_drivers",
 };
 
 static void print_option_words(unsigned int options)
@@ -32,13 +33,14 @@ static void print_commands(void)
 
 static void print_options(void)
 {
+	/* Not by echo, to which some of them are options. */
 	printf("_peerbar_options()\n{\n\tcase $1 in\n");
 	for (size_t i = 0; i < CLI_NR_COMMANDS; i++) {
-		printf("\t%s) echo", cli_commands[i].name);
+		printf("\t%s) printf '%%s '", cli_commands[i].name);
 		print_option_words(cli_commands[i].options);
 		printf(" ;;\n");
 	}
-	printf("\t'') echo");
+	printf("\t'') printf '%%s '");
 	print_option_words(CLI_GLOBAL_OPTIONS);
 	printf(" ;;\n\tesac\n}\n\n");
 }
@@ -76,7 +78,10 @@ static const char head[] =
 	"\t(shopt -s nullglob; cd /sys/bus/pci/drivers 2>/dev/null || exit 0\n"
 	"\t for path in *vfio*/*:*:*.*; do echo \"${path##*/}\"; done)\n}\n\n"
 	"_peerbar_files()\n{\n"
-	"\tcompgen -f -- \"$current\"\n}\n\n";
+	"\tcompgen -f -- \"$current\"\n}\n\n"
+	"_peerbar_drivers()\n{\n"
+	"\techo auto\n"
+	"\t(shopt -s nullglob; cd /sys/bus/pci/drivers 2>/dev/null && echo *vfio*)\n}\n\n";
 
 /*
  * A PCI address holds colons, at which bash breaks words. So the current word

@@ -102,6 +102,8 @@ static enum cli_status parse_options(struct cli *cli, int argc, char **argv,
 			cli->device = optarg;
 		if (letter == cli_options[CLI_OPT_PROGRAM].letter)
 			cli->program = optarg;
+		if (letter == cli_options[CLI_OPT_DRIVER].letter)
+			cli->driver = optarg;
 		cli->options |= CLI_BIT(option_of(letter));
 	}
 	cli->operands = argv + optind;

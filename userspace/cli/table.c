@@ -13,9 +13,22 @@ const struct cli_option cli_options[CLI_NR_OPTIONS] = {
 		.words = CLI_WORDS_BOUND,
 		.help = "ask this device, which must be bound",
 	},
+	[CLI_OPT_DRIVER] = {
+		.name = "driver", .letter = 'D', .value = "NAME",
+		.words = CLI_WORDS_DRIVER,
+		.help = "bind to this driver of vfio; \"auto\": the one that suits",
+	},
+	[CLI_OPT_DRY_RUN] = {
+		.name = "dry-run", .letter = 'n',
+		.help = "say what would be done, and do nothing",
+	},
 	[CLI_OPT_FORCE] = {
 		.name = "force", .letter = 'f',
 		.help = "go ahead although something is using the device",
+	},
+	[CLI_OPT_GROUP] = {
+		.name = "group", .letter = 'g',
+		.help = "bind all of the device's IOMMU group, or nothing",
 	},
 	[CLI_OPT_JSON] = {
 		.name = "json", .letter = 'j',
@@ -79,12 +92,15 @@ const struct cli_command cli_commands[CLI_NR_COMMANDS] = {
 		.summary = "hand devices to vfio-pci, so that peerbar can use them",
 		.details =
 			"Every address is looked up before the first device is touched. A device\n"
-			"that serves a mounted disk or a network interface that is up is refused,\n"
-			"unless --force is given. A device that is bound already is left as it is.\n"
-			"Needs root.\n",
+			"that is in use is refused, unless --force is given: a disk that is mounted\n"
+			"or held in any other way, a network interface that is up, an active RDMA\n"
+			"port, a display, virtual functions, a node that a program has open; and so\n"
+			"is one of which that cannot be found out. A device that is bound already is\n"
+			"left as it is; one that cannot be bound gets its driver back. Needs root.\n",
 		.min_operands = 1,
 		.words = CLI_WORDS_PCI,
-		.options = COMMON | CLI_BIT(CLI_OPT_FORCE),
+		.options = COMMON | CLI_BIT(CLI_OPT_FORCE) | CLI_BIT(CLI_OPT_DRIVER) |
+			   CLI_BIT(CLI_OPT_GROUP) | CLI_BIT(CLI_OPT_DRY_RUN),
 	},
 	[CLI_UNBIND] = {
 		.name = "unbind",
@@ -93,10 +109,11 @@ const struct cli_command cli_commands[CLI_NR_COMMANDS] = {
 		.details =
 			"Every address is looked up before the first device is touched. A device\n"
 			"that another program has open is refused, unless --force is given: the\n"
-			"kernel then waits until that program lets go. Needs root.\n",
+			"kernel then waits until that program lets go. What a bind that was killed\n"
+			"has left behind is put right. Needs root.\n",
 		.min_operands = 1,
 		.words = CLI_WORDS_BOUND,
-		.options = COMMON | CLI_BIT(CLI_OPT_FORCE),
+		.options = COMMON | CLI_BIT(CLI_OPT_FORCE) | CLI_BIT(CLI_OPT_DRY_RUN),
 	},
 	[CLI_HELP] = {
 		.name = "help",

@@ -23,7 +23,10 @@ enum cli_command_id {
 enum cli_option_id {
 	CLI_OPT_ALL,
 	CLI_OPT_DEVICE,
+	CLI_OPT_DRIVER,
+	CLI_OPT_DRY_RUN,
 	CLI_OPT_FORCE,
+	CLI_OPT_GROUP,
 	CLI_OPT_JSON,
 	CLI_OPT_PASSIVE,
 	CLI_OPT_PROGRAM,
@@ -42,6 +45,7 @@ enum cli_words {
 	CLI_WORDS_BOUND, /* addresses of devices bound to vfio-pci */
 	CLI_WORDS_COMMAND,
 	CLI_WORDS_FILE,
+	CLI_WORDS_DRIVER, /* drivers of vfio, or "auto" */
 };
 
 struct cli_option {

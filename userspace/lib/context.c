@@ -9,6 +9,8 @@ static const struct pb_roots machine_roots = {
 	.sys = "/sys",
 	.dev = "/dev",
 	.proc = "/proc",
+	.run = "/run",
+	.modules = "/lib/modules",
 };
 
 const char *peerbar_version(void)
@@ -84,6 +86,8 @@ int pb_open_roots(const struct peerbar_options *options, const struct pb_roots *
 	if (!pb)
 		return -ENOMEM;
 	pb->sys_fd = pb->dev_fd = pb->proc_fd = pb->iommufd = -1;
+	pb->run = roots->run;
+	pb->modules = roots->modules;
 	pthread_mutex_init(&pb->lock, NULL);
 	if (options) {
 		pb->log = options->log;

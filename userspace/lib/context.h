@@ -19,6 +19,8 @@ struct pb_roots {
 	const char *sys;
 	const char *dev;
 	const char *proc;
+	const char *run;     /* below it the notes of what was bound */
+	const char *modules; /* below it the kernels' modules */
 };
 
 struct peerbar {
@@ -27,6 +29,9 @@ struct peerbar {
 	int sys_fd;
 	int dev_fd;
 	int proc_fd;
+	/* The machine's own, or a test's: these two may be missing. */
+	const char *run;
+	const char *modules;
 
 	pthread_mutex_t lock; /* protects the two below */
 	int iommufd;	      /* shared by the devices; -1 until one needs it */

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 
 #include "backend.h"
+#include "binding.h"
 #include "sysfs.h"
 #include "uapi.h"
 #include "util.h"
@@ -83,10 +84,7 @@ static int open_group(struct peerbar *pb, const struct pb_site *site)
 	if (ioctl(fd, VFIO_GROUP_GET_STATUS, &status))
 		return pb_fail(pb, -errno, "cannot ask for the state of /dev/%s", path);
 	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-		return pb_fail(
-			pb, -EBUSY,
-			"cannot take %s: another device of its IOMMU group %d has a driver of the kernel; bind all of them to vfio-pci",
-			site->address, site->group);
+		return pb_binding_group_refused(pb, site->address, site->group);
 	return pb_take_fd(&fd);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 
 #include "backend.h"
+#include "binding.h"
 #include "sysfs.h"
 #include "uapi.h"
 #include "util.h"
@@ -84,11 +85,11 @@ static int bind_device(struct peerbar *pb, const struct pb_site *site, int fd)
 
 	if (!ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind))
 		return 0;
-	if (errno == EBUSY || errno == EINVAL)
-		return pb_fail(
-			pb, -EBUSY,
-			"cannot take %s: it is open elsewhere, or a device of its IOMMU group %d has a driver of the kernel",
-			site->address, site->group);
+	/* Open by way of this node; EBUSY and EPERM are about its group. */
+	if (errno == EINVAL)
+		return pb_fail(pb, -EBUSY, "cannot take %s: it is open elsewhere", site->address);
+	if (errno == EBUSY || errno == EPERM)
+		return pb_binding_group_refused(pb, site->address, site->group);
 	return pb_fail(pb, -errno, "cannot bind %s to iommufd", site->address);
 }
 

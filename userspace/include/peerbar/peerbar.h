@@ -241,7 +241,7 @@ struct peerbar_system_caps {
  */
 int peerbar_system_caps(struct peerbar *pb, struct peerbar_system_caps *caps);
 
-/* Binding to vfio-pci ------------------------------------------------------ */
+/* Binding to vfio ---------------------------------------------------------- */
 
 /**
  * enum peerbar_use_kind - what a device is used for
@@ -330,39 +330,165 @@ int peerbar_device_in_use(struct peerbar *pb, const char *address, peerbar_use_f
 			  void *arg);
 
 /**
- * peerbar_bind - hand a device over to vfio-pci
- * @pb: the context
- * @address: as for peerbar_device_lookup()
- *
- * Takes the device away from its driver, whatever that is doing with it. Needs
- * root. Loads no module. Idempotent: on a device that vfio has it does nothing
- * and returns 0. On failure the device is given back to its own driver.
- *
- * Works by driver_override (Documentation/ABI/testing/sysfs-bus-pci).
- *
- * Return: 0, or a negative errno: -EINVAL @address is no PCI address, -ENODEV
- * there is no such device, -ENOENT there is no vfio-pci driver (modprobe
- * vfio-pci), -EACCES no permission or sysfs is read-only, -EIO vfio-pci did
- * not want the device (usually it is in no IOMMU group).
+ * enum peerbar_bind_flags - how to bind
+ * @PEERBAR_BIND_FORCE: although the device is in use; whoever uses it loses it
+ * @PEERBAR_BIND_GROUP: all devices of its IOMMU group but bridges, or none
+ * @PEERBAR_BIND_DRY_RUN: check whether it could be done, and change nothing
  */
-int peerbar_bind(struct peerbar *pb, const char *address);
+enum peerbar_bind_flags {
+	PEERBAR_BIND_FORCE = 1 << 0,
+	PEERBAR_BIND_GROUP = 1 << 1,
+	PEERBAR_BIND_DRY_RUN = 1 << 2,
+};
 
 /**
- * peerbar_unbind - take a device back from vfio-pci
+ * struct peerbar_bind_options - how to bind a device
+ * @size: sizeof(struct peerbar_bind_options)
+ * @driver: the driver that is to have it, "vfio-pci" or a variant of it; NULL:
+ * "vfio-pci", and whichever of them has it already will do
+ * @flags: of enum peerbar_bind_flags
+ */
+struct peerbar_bind_options {
+	size_t size;
+	const char *driver;
+	uint64_t flags;
+};
+
+/**
+ * peerbar_device_bind - hand a device over to vfio-pci
  * @pb: the context
  * @address: as for peerbar_device_lookup()
+ * @options: NULL for defaults
  *
- * Lets the driver that the kernel would choose by itself have the device, or
- * none if there is no such. Needs root. Idempotent: on a device that vfio does
- * not have it does nothing and returns 0.
+ * Takes the device away from its driver, unless peerbar_device_in_use() finds a
+ * use for it. Needs root. Loads no module. Idempotent: of a device that vfio has
+ * it does nothing and returns 0.
  *
- * Waits until nobody has the device open, for as long as that takes: the kernel
- * does (vfio_unregister_group_dev()). Buffers and mappings of it are revoked.
+ * Works by driver_override (Documentation/ABI/testing/sysfs-bus-pci). What that
+ * was before, and the driver, is noted in /run/peerbar. On failure both are put
+ * back, of all devices; what could not be put back is logged. Of a process that
+ * is killed halfway peerbar_device_binding() tells, the next call goes on from
+ * there, and peerbar_device_unbind() puts things back.
+ *
+ * Return: 0, or a negative errno: -EINVAL @address is no PCI address, or bad
+ * options; -ENODEV there is no such device; -EBUSY it is in use, or the errno
+ * with which that could not be found out; -ENOENT there is no such driver
+ * (modprobe vfio-pci); -EEXIST another driver of vfio has it than the one asked
+ * for; -EOPNOTSUPP it is a bridge, or its driver lets nobody take it away;
+ * -EACCES no permission, or sysfs is read-only; -EIO the driver did not want it (usually because it is in no IOMMU
+ * group).
+ */
+int peerbar_device_bind(struct peerbar *pb, const char *address,
+			const struct peerbar_bind_options *options);
+
+/**
+ * enum peerbar_unbind_flags - how to unbind
+ * @PEERBAR_UNBIND_FORCE: although the device is open: wait until it is not
+ */
+enum peerbar_unbind_flags {
+	PEERBAR_UNBIND_FORCE = 1 << 0,
+};
+
+/**
+ * struct peerbar_unbind_options - how to unbind a device
+ * @size: sizeof(struct peerbar_unbind_options)
+ * @flags: of enum peerbar_unbind_flags
+ */
+struct peerbar_unbind_options {
+	size_t size;
+	uint64_t flags;
+};
+
+/**
+ * peerbar_device_unbind - take a device back from vfio
+ * @pb: the context
+ * @address: as for peerbar_device_lookup()
+ * @options: NULL for defaults
+ *
+ * Gives it back to the driver that it had before it was bound; where that is
+ * not known or does not want it, to the one that the kernel chooses, or to none
+ * if there is no such. driver_override becomes what it was, unless that was a
+ * driver of vfio. Needs root. Idempotent: of a device that vfio does not have
+ * it does nothing and returns 0; but what an interrupted bind or unbind has
+ * left is put right.
+ *
+ * The kernel lets nobody take a device from vfio while it is open, and an unbind
+ * waits until then, for as long as that takes (vfio_unregister_group_dev()). So
+ * a device that is open is refused, unless options->flags say to wait. Buffers
+ * and mappings of it are revoked.
+ *
+ * Return: 0, or a negative errno: -EINVAL @address is no PCI address, or bad
+ * options; -ENODEV there is no such device; -EBUSY it is open, or the errno with
+ * which that could not be found out; -EACCES no permission, or sysfs is
+ * read-only; -EIO its driver does not take it back, or vfio has taken it again,
+ * for it has been told to by new_id.
+ */
+int peerbar_device_unbind(struct peerbar *pb, const char *address,
+			  const struct peerbar_unbind_options *options);
+
+/**
+ * peerbar_device_find_driver - the driver of vfio that suits a device best
+ * @pb: the context
+ * @address: as for peerbar_device_lookup()
+ * @driver: the answer, "vfio-pci" or a variant of it
+ * @size: room at @driver, bytes; 64 are enough
+ *
+ * Variant drivers say in modules.alias which devices they are for ("vfio_pci:"
+ * aliases); the most specific wins. Needs no privileges and loads no module.
  *
  * Return: 0, or a negative errno: -EINVAL @address is no PCI address, -ENODEV
- * there is no such device, -EACCES no permission or sysfs is read-only.
+ * there is no such device, -ENOENT the module of the driver is not loaded: the
+ * log says which, -ERANGE @size is too small.
  */
-int peerbar_unbind(struct peerbar *pb, const char *address);
+int peerbar_device_find_driver(struct peerbar *pb, const char *address, char *driver,
+			       size_t size);
+
+/**
+ * enum peerbar_binding_state - how far a device is bound
+ * @PEERBAR_BINDING_NONE: vfio has nothing to do with it
+ * @PEERBAR_BINDING_BOUND: a driver of vfio has it
+ * @PEERBAR_BINDING_INTERRUPTED: no driver of vfio has it, but its
+ * driver_override gives it to one, or the driver that it had before does not
+ * have it back: a bind or unbind was killed, or somebody prepared it by hand
+ */
+enum peerbar_binding_state {
+	PEERBAR_BINDING_NONE = 0,
+	PEERBAR_BINDING_BOUND,
+	PEERBAR_BINDING_INTERRUPTED,
+};
+
+/**
+ * struct peerbar_binding_info - who is to have a device
+ * @size: sizeof(struct peerbar_binding_info), set by the caller
+ * @state: how far it is bound
+ * @recorded: 1: what it was like before it was bound is known, and is in the two
+ * former_ members; 0: they are empty
+ * @driver_override: the only driver that may have it; empty: any
+ * @former_driver: the driver before; empty: none
+ * @former_override: driver_override before
+ */
+struct peerbar_binding_info {
+	size_t size;
+	enum peerbar_binding_state state;
+	uint32_t recorded;
+	char driver_override[64];
+	char former_driver[64];
+	char former_override[64];
+};
+
+/**
+ * peerbar_device_binding - ask who is to have a device
+ * @pb: the context
+ * @address: as for peerbar_device_lookup()
+ * @out: the answer; its size is set by the caller
+ *
+ * Needs no privileges.
+ *
+ * Return: 0, or a negative errno: -EINVAL @address is no PCI address, or a bad
+ * size; -ENODEV there is no such device.
+ */
+int peerbar_device_binding(struct peerbar *pb, const char *address,
+			   struct peerbar_binding_info *out);
 
 /* Devices ------------------------------------------------------------------ */
 
@@ -406,9 +532,10 @@ struct peerbar_device_options {
  * Return: 0, or a negative errno: -EINVAL @address is no PCI address or bad
  * options, -ENODEV there is no such device, or its node in /dev/vfio/devices is
  * another one's (a stale node in a container), -ENXIO vfio-pci does not have it
- * (peerbar_bind()), -EACCES no permission, -EBUSY the device is open elsewhere
- * or another device of its IOMMU group is in the hands of a kernel driver,
- * -EOPNOTSUPP the kernel lacks what the backend needs.
+ * (peerbar_device_bind()), -EACCES no permission, -EBUSY the device or another
+ * one of its IOMMU group is open elsewhere, -EUSERS another one of its IOMMU
+ * group has a driver of the kernel, -EOPNOTSUPP the kernel lacks what the
+ * backend needs.
  */
 int peerbar_device_open(struct peerbar *pb, const char *address,
 			const struct peerbar_device_options *options, struct peerbar_device **out);
