@@ -73,7 +73,8 @@ class Device:
         if self.kind == "gpu":
             return ["-device", "virtio-gpu-pci,max_outputs=1,%s" % where]
         return [
-            *("-blockdev", "driver=null-co,node-name=disk%d,size=67108864,read-zeroes=on" % index),
+            # What is written goes to a temporary file, which has no name.
+            *("-drive", "if=none,id=disk%d,driver=null-co,size=67108864,read-zeroes=on,snapshot=on" % index),
             *("-device", "nvme,serial=peerbar%d,drive=disk%d,cmb_size_mb=%d,%s" % (index, index, self.size >> 20, where)),
         ]
 

@@ -32,8 +32,9 @@ KERNELS = {  # where it is not the test kernel; debug is several times slower
 SOAK_SUITES = ("soak",)  # hours of it
 # Suites that run in the same boot, before this one ends it.
 BEFORE = {"distribution": ("smoke", "memtype", "vfio", "rxe", "errors")}
-# Where the usual two are not enough: an NVMe controller can sleep, a GPU has buffers, memory may be large.
+# Where the usual two are not enough: an NVMe controller can sleep and has a disk, a GPU has buffers, memory may be large.
 DEVICES = {
+    "tool": ("memory", "register", "nvme"),
     "vfio": ("memory", "register", "nvme"),
     "rxe": ("memory", "register", "memory:1G", "gpu"),
     "distribution": ("memory", "register", "nvme", "memory:1G", "gpu"),

@@ -72,12 +72,15 @@ static struct json_object *report(const struct cli *cli, const struct failure *f
 	return failure_json(cli, failure);
 }
 
-static void use_hint(const struct cli *cli, const char *address, struct failure *failure)
+static void use_hint(const struct cli *cli, const struct uses *uses, struct failure *failure)
 {
+	const char *address = failure->address;
 	char *hint = failure->hint;
 	size_t size = sizeof(failure->hint);
 
-	if (failure->error != EBUSY && geteuid())
+	if (uses->bridge)
+		snprintf(hint, size, "`peerbar devices --all` lists the devices behind it");
+	else if (failure->error != EBUSY && geteuid())
 		write_hint(cli, address, failure);
 	else if (failure->error != EBUSY)
 		snprintf(hint, size,
@@ -109,7 +112,7 @@ static struct json_object *refuse(struct cli *cli, const struct outcome *outcome
 	memcpy(cli->last_error, uses.text, sizeof(uses.text));
 	snprintf(failure.tried, sizeof(failure.tried), "not %sing %s%s", cli->command->name,
 		 count > 1 ? "the IOMMU group of " : "", address);
-	use_hint(cli, address, &failure);
+	use_hint(cli, &uses, &failure);
 	error = report(cli, &failure);
 	if (uses.list)
 		json_object_object_add(error, "uses", uses.list);
@@ -219,9 +222,12 @@ static void act(struct cli *cli, struct outcome *outcomes, size_t count)
 
 /* Words ---------------------------------------------------------------------- */
 
+/* To PCI or CardBus: others are devices like any. */
 static bool is_bridge(const struct peerbar_device_info *info)
 {
-	return info->class_code >> 16 == 0x06;
+	unsigned int kind = info->class_code >> 8;
+
+	return kind == 0x0604 || kind == 0x0607 || kind == 0x0609;
 }
 
 /*

@@ -35,6 +35,7 @@ static void take(void *arg, const struct peerbar_device_use *use)
 	struct uses *uses = arg;
 
 	add_text(uses, use);
+	uses->bridge |= use->kind == PEERBAR_USE_BRIDGE;
 	json_object_object_add(object, "address", json_object_new_string(use->address));
 	json_object_object_add(object, "kind", json_object_new_string(kind_name(use->kind)));
 	json_object_object_add(object, "name", json_object_new_string(use->name));

@@ -9,6 +9,7 @@
 
 struct uses {
 	int error;		  /* positive errno; 0: not in use */
+	bool bridge;		  /* one of them, which is never bound */
 	char text[512];		  /* in words, "; " between them */
 	struct json_object *list; /* the same for programs; the owner's to put */
 	const char *named;	  /* the device that need not be named in the text */
