@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <peerbar/mmio.h>
+
 #include "fixture.h"
 #include "raw.h"
 
@@ -28,6 +30,15 @@ static enum peerbar_memattr other(enum peerbar_memattr memattr)
 	return memattr == WC ? NC : WC;
 }
 
+/* Noncached is claimed by mapping, write-combining by setting the attribute. */
+static int claim(struct peerbar_buffer *buffer, uint64_t length, enum peerbar_memattr memattr,
+		 struct peerbar_mapping **map)
+{
+	int ret = peerbar_buffer_set_memattr(buffer, memattr);
+
+	return ret ? ret : peerbar_map(buffer, 0, length, NULL, map);
+}
+
 /* first is mapped; the other type at offset is refused, then granted. */
 static void conflict_at(uint64_t offset, uint64_t length, enum peerbar_memattr memattr)
 {
@@ -39,12 +50,12 @@ static void conflict_at(uint64_t offset, uint64_t length, enum peerbar_memattr m
 	fixture_open(&f, NEEDS);
 	slice_open(&f, BASE, LENGTH, memattr, &first);
 	demand_memtype(first.at, type_of(memattr));
-	second = fixture_export(f.mem, MEM_BAR, offset, length, other(memattr));
-	CHECK_RET(peerbar_map(second, 0, length, NULL, &map), -EBUSY);
+	second = fixture_export(f.mem, MEM_BAR, offset, length, NC);
+	CHECK_RET(claim(second, length, other(memattr), &map), -EBUSY);
 	demand_memtype(first.at, type_of(memattr));
 	demand_memtype(first.at + LENGTH - 4, type_of(memattr));
 	slice_close(&first);
-	CHECK_OK(peerbar_map(second, 0, length, NULL, &map));
+	CHECK_OK(claim(second, length, other(memattr), &map));
 	demand_memtype(peerbar_mapping_addr(map), type_of(other(memattr)));
 	peerbar_unmap(map);
 	peerbar_buffer_close(second);
@@ -152,29 +163,45 @@ static int map_device(struct fixture *f, uint64_t offset, size_t length, void **
 			(off_t)(region + offset), out);
 }
 
-/* The device's own mmap is noncached: it blocks write-combining... */
+/* The region's mapping at the pages before, in and behind the slice */
+static void demand_lent(volatile uint8_t *at)
+{
+	demand_memtype(at, UC_MINUS);
+	demand_revoked((void *)(at + LENGTH));
+	demand_revoked((void *)(at + 2 * LENGTH - 4));
+	demand_memtype(at + 2 * LENGTH, UC_MINUS);
+}
+
+static void demand_back(volatile uint8_t *at)
+{
+	for (uint64_t offset = 0; offset < 3 * LENGTH; offset += KIB(4))
+		demand_memtype(at + offset, UC_MINUS);
+}
+
+/* The owner's mapping of the region is there first: he lends the pages, and has them back when the buffer is closed. */
 static void device_mmap_first(void)
 {
-	struct peerbar_mapping *map;
-	struct peerbar_buffer *buffer;
+	struct slice slice;
 	struct fixture f;
 	void *at = NULL;
 
 	fixture_open(&f, NEEDS);
-	CHECK_OK(map_device(&f, BASE, LENGTH, &at));
-	demand_memtype(at, UC_MINUS);
-	buffer = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, WC);
-	CHECK_RET(peerbar_map(buffer, 0, LENGTH, NULL, &map), -EBUSY);
-	demand_memtype(at, UC_MINUS);
-	munmap(at, LENGTH);
-	CHECK_OK(peerbar_map(buffer, 0, LENGTH, NULL, &map));
-	demand_memtype(peerbar_mapping_addr(map), IS_WC);
-	peerbar_unmap(map);
-	peerbar_buffer_close(buffer);
+	CHECK_OK(map_device(&f, BASE - LENGTH, 3 * LENGTH, &at));
+	demand_back(at);
+	pattern_fill(at, 3 * LENGTH, 21);
+	slice_open(&f, BASE, LENGTH, WC, &slice);
+	demand_memtype(slice.at, IS_WC);
+	demand_lent(at);
+	pattern_fill(slice.at, LENGTH, 22);
+	slice_close(&slice);
+	demand_back(at);
+	CHECK(pattern_matches(at, LENGTH, 21), "the pages before");
+	CHECK(pattern_matches((uint8_t *)at + LENGTH, LENGTH, 22), "the pages that were lent");
+	munmap(at, 3 * LENGTH);
 	fixture_close(&f);
 }
 
-/* ... and is blocked by it, */
+/* It is made while they are lent; they come back by a revoke, whoever has them mapped. */
 static void device_mmap_second(void)
 {
 	struct slice slice;
@@ -183,18 +210,65 @@ static void device_mmap_second(void)
 
 	fixture_open(&f, NEEDS);
 	slice_open(&f, BASE, LENGTH, WC, &slice);
+	CHECK_OK(map_device(&f, BASE - LENGTH, 3 * LENGTH, &at));
+	demand_lent(at);
 	demand_memtype(slice.at, IS_WC);
-	CHECK_RET(map_device(&f, BASE, LENGTH, &at), -EBUSY);
-	CHECK_RET(map_device(&f, BASE + LENGTH - KIB(4), KIB(8), &at), -EBUSY);
-	demand_memtype(slice.at, IS_WC);
+	CHECK_OK(peerbar_buffer_revoke(slice.buffer));
+	demand_revoked((void *)slice.at);
+	demand_back(at);
+	munmap(at, 3 * LENGTH);
 	slice_close(&slice);
-	CHECK_OK(map_device(&f, BASE, LENGTH, &at));
-	demand_memtype(at, UC_MINUS);
-	munmap(at, LENGTH);
 	fixture_close(&f);
 }
 
-/* but lives beside it, and with a noncached slice of the same pages. */
+/* Setting noncached gives them back when the last mapping has gone, not before. */
+static void lent_until_unmapped(void)
+{
+	struct peerbar_mapping *map;
+	struct slice slice;
+	struct fixture f;
+	void *at = NULL;
+
+	fixture_open(&f, NEEDS);
+	CHECK_OK(map_device(&f, BASE - LENGTH, 3 * LENGTH, &at));
+	slice_open(&f, BASE, LENGTH, WC, &slice);
+	CHECK_OK(peerbar_buffer_set_memattr(slice.buffer, NC));
+	demand_memtype(slice.at, IS_WC);
+	demand_lent(at);
+	CHECK_RET(peerbar_map(slice.buffer, 0, LENGTH, NULL, &map), -EBUSY);
+	peerbar_unmap(slice.mapping);
+	demand_back(at);
+	CHECK_OK(peerbar_map(slice.buffer, 0, LENGTH, NULL, &slice.mapping));
+	demand_memtype(peerbar_mapping_addr(slice.mapping), UC_MINUS);
+	demand_back(at);
+	slice_close(&slice);
+	munmap(at, 3 * LENGTH);
+	fixture_close(&f);
+}
+
+/* They are lent when the attribute is set, not when somebody maps them; by two buffers until both are done. */
+static void lent_at_once(void)
+{
+	struct peerbar_buffer *one, *two;
+	struct fixture f;
+	void *at = NULL;
+
+	fixture_open(&f, NEEDS);
+	CHECK_OK(map_device(&f, BASE - LENGTH, 3 * LENGTH, &at));
+	one = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, WC);
+	demand_lent(at);
+	two = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, WC);
+	CHECK_OK(peerbar_buffer_revoke(one));
+	demand_lent(at);
+	CHECK_OK(peerbar_buffer_set_memattr(two, NC));
+	demand_back(at);
+	peerbar_buffer_close(two);
+	peerbar_buffer_close(one);
+	munmap(at, 3 * LENGTH);
+	fixture_close(&f);
+}
+
+/* Its mapping lives beside them, and with a noncached slice of the same pages. */
 static void device_mmap_beside(void)
 {
 	struct slice wc, nc;
@@ -216,44 +290,34 @@ static void device_mmap_beside(void)
 	fixture_close(&f);
 }
 
-/* All behind the slice but some pages; those are what tells one from another. */
-static int map_rest(struct fixture *f, unsigned int pages, void **out, size_t *length)
+/* A huge entry of the region gives way to small ones where a page is lent, and comes back. */
+static void device_mmap_huge(void)
 {
-	*length = f->mem_length - BASE - LENGTH - pages * KIB(4);
-	return map_device(f, f->mem_length - *length, *length, out);
-}
-
-/*
- * What lives beside a write-combining slice takes page tables of the kernel: once
- * for the same pages, and in all for no more than eight times the BAR.
- */
-static void kernel_mappings_limited(void)
-{
-	enum { SAME = 20, MAX = 8 };
-	size_t length[SAME + MAX];
-	void *at[SAME + MAX];
+	const uint64_t huge = MIB(2);
 	struct slice slice;
+	uint64_t before;
 	struct fixture f;
-	int count = 0;
+	void *at = NULL;
 
 	fixture_open(&f, NEEDS);
-	slice_open(&f, BASE, LENGTH, WC, &slice);
-	for (; count < SAME; count++)
-		CHECK_OK(map_rest(&f, 0, &at[count], &length[count]));
-	for (; count < SAME + MAX - 1; count++)
-		CHECK_OK(map_rest(&f, count, &at[count], &length[count]));
-	CHECK_RET(map_rest(&f, count, &at[count], &length[count]), -EBUSY);
-	CHECK_OK(map_rest(&f, 0, &at[count], &length[count]));
-	for (; count >= 0; count--) {
-		demand_memtype(at[count], UC_MINUS);
-		CHECK_SYS(munmap(at[count], length[count]), 0);
+	CHECK_OK(map_device(&f, 0, f.mem_length, &at));
+	for (uint64_t offset = 0; offset < f.mem_length; offset += huge)
+		demand_memtype((uint8_t *)at + offset, UC_MINUS);
+	pattern_fill((uint8_t *)at + huge, huge, 31);
+	slice_open(&f, huge + KIB(8), KIB(4), WC, &slice);
+	demand_revoked((uint8_t *)at + huge + KIB(8));
+	for (uint64_t offset = 0; offset < huge; offset += KIB(4)) {
+		if (offset != KIB(8))
+			demand_memtype((uint8_t *)at + huge + offset, UC_MINUS);
 	}
-	for (count = 0; count < MAX; count++)
-		CHECK_OK(map_rest(&f, count, &at[count], &length[count]));
-	while (count--)
-		CHECK_SYS(munmap(at[count], length[count]), 0);
-	demand_memtype(slice.at, IS_WC);
+	demand_memtype(at, UC_MINUS);
+	before = peerbar_read32((uint8_t *)at + huge);
 	slice_close(&slice);
+	demand_memtype((uint8_t *)at + huge + KIB(8), UC_MINUS);
+	CHECK(peerbar_read32((uint8_t *)at + huge) == before &&
+		      pattern_matches((uint8_t *)at + huge, huge, 31),
+	      "contents");
+	munmap(at, f.mem_length);
 	fixture_close(&f);
 }
 
@@ -428,7 +492,9 @@ static const struct tap_case cases[] = {
 	{"device_mmap_first", device_mmap_first},
 	{"device_mmap_second", device_mmap_second},
 	{"device_mmap_beside", device_mmap_beside},
-	{"kernel_mappings_limited", kernel_mappings_limited},
+	{"device_mmap_huge", device_mmap_huge, 120},
+	{"lent_until_unmapped", lent_until_unmapped},
+	{"lent_at_once", lent_at_once},
 	{"nothing_stays_reserved", nothing_stays_reserved, 120},
 	{"partial_munmap", partial_munmap},
 	{"moved", moved},

@@ -253,23 +253,22 @@ static void after_revoke(void)
 	fixture_close(&f);
 }
 
-/* The attribute is for mmap() calls to come, not for mappings that exist. */
+/* The attribute is for mmap() calls to come, and not to be had while mappings of another exist. */
 static void later_mappings_only(void)
 {
-	struct peerbar_mapping *map;
 	struct slice slice;
 	struct fixture f;
 
 	fixture_open(&f, NEEDS);
 	slice_open(&f, MIB(1), KIB(64), NC, &slice);
 	demand_memtype(slice.at, UC_MINUS);
-	CHECK_OK(peerbar_buffer_set_memattr(slice.buffer, WC));
-	demand_memtype(slice.at, UC_MINUS);
 	/* The pages are in use as noncached: never two types at once. */
-	CHECK_RET(peerbar_map(slice.buffer, 0, KIB(64), NULL, &map), -EBUSY);
+	CHECK_RET(peerbar_buffer_set_memattr(slice.buffer, WC), -EBUSY);
 	demand_memtype(slice.at, UC_MINUS);
 	peerbar_unmap(slice.mapping);
+	CHECK_OK(peerbar_buffer_set_memattr(slice.buffer, WC));
 	CHECK_OK(peerbar_map(slice.buffer, 0, KIB(64), NULL, &slice.mapping));
+	CHECK_OK(peerbar_buffer_set_memattr(slice.buffer, NC));
 	demand_memtype(peerbar_mapping_addr(slice.mapping), IS_WC);
 	slice_close(&slice);
 	fixture_close(&f);

@@ -206,7 +206,7 @@ static void *map_and_touch(void *arg)
 
 		v.length = LENGTH - from;
 		ret = try_mmap(fd, v.length, PROT_READ | PROT_WRITE, MAP_SHARED, (off_t)from, &at);
-		DEMAND(ret, "mmap", ENODEV, EBUSY);
+		DEMAND(ret, "mmap", EAGAIN, ENODEV, EBUSY);
 		close(fd);
 		if (ret)
 			continue;

@@ -137,7 +137,8 @@ static void *map_and_unmap(void *arg)
 		int ret = try_mmap(peerbar_buffer_fd(w->buffer), LENGTH, PROT_READ | PROT_WRITE,
 				   MAP_SHARED, 0, &at);
 
-		CHECK(!ret || ret == -ENODEV || ret == -EBUSY, "mmap: %s", strerror(-ret));
+		CHECK(!ret || ret == -EAGAIN || ret == -ENODEV || ret == -EBUSY,
+		      "mmap: %s", strerror(-ret));
 		if (ret)
 			continue;
 		if (!fault_read(at, &value, &fault))
@@ -156,7 +157,7 @@ static void *set_types(void *arg)
 	for (uint32_t i = 0; !atomic_load(&stop); i++) {
 		int ret = raw_memattr(peerbar_device_fd(w->f->mem), fd, i % 2);
 
-		CHECK(!ret || ret == -EBADFD, "memattr: %s", strerror(-ret));
+		CHECK(!ret || ret == -EBUSY, "memattr: %s", strerror(-ret));
 	}
 	return NULL;
 }
@@ -184,7 +185,7 @@ static void *register_and_deregister(void *arg)
 		int ret = peerbar_reg_mr(w->buffer, w->l->rdma.pd, 0, LENGTH, IOVA, RDMA_ACCESS_ALL,
 					 &mr);
 
-		CHECK(!ret || ret == -ENODEV, "register: %s", strerror(-ret));
+		CHECK(!ret || ret == -ENODEV || ret == -EBUSY, "register: %s", strerror(-ret));
 		if (!ret)
 			ibv_dereg_mr(mr);
 	}

@@ -44,6 +44,9 @@ struct buffer {
 	uint64_t length;
 	enum peerbar_memattr memattr;
 	bool dead; /* revoked for good */
+	/* Whether its pages have a type because of it: it is mapped, or lends them. */
+	bool claimed;
+	enum peerbar_memattr claim;
 	bool used;
 };
 
@@ -54,9 +57,6 @@ struct map {
 	struct buffer *buffer; /* NULL: a mapping of the region */
 	enum peerbar_memattr type;
 	int protection;
-	/* What it has claimed: as it was made, even if parts are gone. */
-	uint64_t claim_from;
-	uint64_t claim_length;
 };
 
 struct fuzz {
@@ -135,11 +135,6 @@ static uint64_t place_of(const struct map *m, size_t at)
 	return m->buffer ? place_in_bar(m->buffer, m->from + at) : m->from + at;
 }
 
-static bool alive(const struct fuzz *z, const struct map *m)
-{
-	return z->decode && !(m->buffer && m->buffer->dead);
-}
-
 static bool has_maps(const struct fuzz *z, const struct buffer *b)
 {
 	for (int i = 0; i < MAPS; i++)
@@ -148,10 +143,15 @@ static bool has_maps(const struct fuzz *z, const struct buffer *b)
 	return false;
 }
 
+/* After one of its mappings, its descriptor, its attribute or its life has gone. */
 static void forget_buffer(struct fuzz *z, struct buffer *b)
 {
-	if (b && b->fd < 0 && !has_maps(z, b))
+	if (!b)
+		return;
+	if (b->fd < 0 && !has_maps(z, b))
 		b->used = false;
+	if (!b->used || b->dead || (b->memattr == NC && !has_maps(z, b)))
+		b->claimed = false;
 }
 
 static void mark(uint8_t *pages, uint64_t offset, uint64_t length)
@@ -166,22 +166,21 @@ static void mark_buffer(uint8_t *pages, const struct buffer *b)
 		mark(pages, b->ranges[i].offset, b->ranges[i].length);
 }
 
-/* Pages that somebody has mapped, or claimed only, with another type. */
-static void mark_others(const struct fuzz *z, enum peerbar_memattr type, uint8_t *mapped,
-			uint8_t *claimed)
+static void mark_claims(const struct fuzz *z, enum peerbar_memattr type, uint8_t *pages)
 {
-	for (int i = 0; i < MAPS; i++) {
-		const struct map *m = &z->maps[i];
+	for (int i = 0; i < BUFFERS; i++)
+		if (z->buffers[i].claimed && z->buffers[i].claim == type)
+			mark_buffer(pages, &z->buffers[i]);
+}
 
-		if (!m->at || m->type == type || (m->buffer && m->buffer->dead))
-			continue;
-		if (m->buffer)
-			mark_buffer(claimed, m->buffer);
-		else
-			mark(claimed, m->claim_from, m->claim_length);
-		for (size_t at = 0; at < m->length; at += PAGE)
-			mapped[(place_of(m, at) - BASE) / PAGE] = 1;
-	}
+static bool alive(const struct fuzz *z, const struct map *m, size_t at)
+{
+	uint8_t lent[PAGES] = {0};
+
+	if (m->buffer)
+		return z->decode && !m->buffer->dead;
+	mark_claims(z, WC, lent);
+	return z->decode && !lent[(place_of(m, at) - BASE) / PAGE];
 }
 
 static bool overlap(const uint8_t *a, const uint8_t *b)
@@ -192,23 +191,25 @@ static bool overlap(const uint8_t *a, const uint8_t *b)
 	return false;
 }
 
-/* Never two types for a page; whole buffers may be claimed for parts of them. */
-static void forbid_conflict(const struct fuzz *z, const struct map *wanted, struct verdict *v)
+/* Never two types for a page. A buffer has all of its pages, or none. */
+static void forbid_conflict(const struct fuzz *z, const struct buffer *b, enum peerbar_memattr type,
+			    struct verdict *v)
 {
-	uint8_t mapped[PAGES] = {0}, claimed[PAGES] = {0}, pages[PAGES] = {0}, all[PAGES] = {0};
-	bool must = false;
+	uint8_t own[PAGES] = {0}, others[PAGES] = {0};
 
-	mark_others(z, wanted->type, mapped, claimed);
-	for (size_t at = 0; at < wanted->length; at += PAGE)
-		pages[(place_of(wanted, at) - BASE) / PAGE] = 1;
-	must = overlap(pages, mapped);
-	if (wanted->buffer)
-		mark_buffer(all, wanted->buffer);
-	else
-		memcpy(all, pages, sizeof(all));
-	forbid(v, must || overlap(all, claimed), EBUSY);
-	if (!must && v->count == 1 && v->error[0] == EBUSY)
-		v->may_work = true;
+	if (b->dead || (b->claimed && b->claim == type))
+		return;
+	mark_buffer(own, b);
+	mark_claims(z, type == WC ? NC : WC, others);
+	forbid(v, overlap(own, others), EBUSY);
+}
+
+static void claim(struct buffer *b, enum peerbar_memattr type)
+{
+	if (b->dead)
+		return;
+	b->claimed = true;
+	b->claim = type;
 }
 
 /* Choosing ------------------------------------------------------------------------ */
@@ -368,10 +369,8 @@ static int choose_descriptor(struct fuzz *z, struct buffer **b, struct verdict *
 	uint32_t which;
 
 	*b = chance(z, 80) ? any_buffer(z) : NULL;
-	if (*b) {
-		forbid(v, (*b)->dead, EBADFD);
+	if (*b)
 		return (*b)->fd;
-	}
 	which = dice(z, 3);
 	forbid(v, true, errors[which]);
 	return z->others[which];
@@ -405,13 +404,16 @@ static void step_revoke(struct fuzz *z)
 	int fd, ret;
 
 	fd = choose_descriptor(z, &b, &v);
+	forbid(&v, b && b->dead, EBADFD);
 	size = choose_size(z, &v, sizeof(fd));
 	flags = choose_flags(z, &v, &probe);
 	v.may_work = probe;
 	ret = raw_feature(z->device, size, flags | raw_dma_buf_revoke, &fd, sizeof(fd));
 	judge(z, &v, ret, "revoke");
-	if (!ret && !probe)
-		b->dead = true;
+	if (ret || probe)
+		return;
+	b->dead = true;
+	forget_buffer(z, b);
 }
 
 static void step_memattr(struct fuzz *z)
@@ -428,13 +430,19 @@ static void step_memattr(struct fuzz *z)
 
 	forbid(&v, payload.memattr > WC, ENOENT);
 	payload.fd = choose_descriptor(z, &b, &v);
+	if (b && payload.memattr == WC)
+		forbid_conflict(z, b, WC, &v);
 	size = choose_size(z, &v, sizeof(payload));
 	flags = choose_flags(z, &v, &probe);
 	v.may_work = probe;
 	ret = raw_feature(z->device, size, flags | raw_dma_buf_memattr, &payload, sizeof(payload));
 	judge(z, &v, ret, "memattr");
-	if (!ret && !probe)
-		b->memattr = (enum peerbar_memattr)payload.memattr;
+	if (ret || probe)
+		return;
+	b->memattr = (enum peerbar_memattr)payload.memattr;
+	if (b->memattr == WC)
+		claim(b, WC);
+	forget_buffer(z, b);
 }
 
 /* No meaning at all; only the descriptors must not be ours by chance. */
@@ -492,12 +500,6 @@ static int choose_map_flags(struct fuzz *z, struct verdict *v)
 	       (chance(z, 10) ? MAP_POPULATE : 0) | (chance(z, 5) ? MAP_NORESERVE : 0);
 }
 
-static void keep_map(struct map *slot, struct map *m)
-{
-	m->claim_from = m->from;
-	m->claim_length = m->length;
-	*slot = *m;
-}
 
 static void step_map(struct fuzz *z)
 {
@@ -522,13 +524,15 @@ static void step_map(struct fuzz *z)
 	forbid(&v, outside, EINVAL);
 	forbid(&v, b->access == O_WRONLY, EACCES);
 	forbid(&v, b->access == O_RDONLY && m.protection & PROT_WRITE, EACCES);
-	forbid(&v, b->dead || !z->decode, ENODEV);
-	if (!outside)
-		forbid_conflict(z, &m, &v);
+	forbid(&v, b->dead, ENODEV);
+	forbid(&v, !b->dead && !z->decode, EAGAIN);
+	forbid_conflict(z, b, m.type, &v);
 	ret = do_map(z, &m, b->fd, flags, m.from);
 	judge(z, &v, ret, "mmap");
-	if (!ret)
-		keep_map(slot, &m);
+	if (ret)
+		return;
+	claim(b, m.type);
+	*slot = m;
 }
 
 static void step_map_region(struct fuzz *z)
@@ -543,11 +547,10 @@ static void step_map_region(struct fuzz *z)
 	m.from = BASE + (uint64_t)dice(z, (uint32_t)(PAGES - m.length / PAGE + 1)) * PAGE;
 	m.protection = choose_protection(z);
 	flags = choose_map_flags(z, &v);
-	forbid_conflict(z, &m, &v);
 	ret = do_map(z, &m, z->device, flags, z->region + m.from);
 	judge(z, &v, ret, "mmap of the region");
 	if (!ret)
-		keep_map(slot, &m);
+		*slot = m;
 }
 
 /* A part at either end, or all of it. */
@@ -612,31 +615,33 @@ static void step_touch(struct fuzz *z)
 	struct fault fault;
 	uint32_t value, number;
 	size_t offset;
+	bool reached;
 
 	if (!m)
 		return;
 	offset = (size_t)dice(z, (uint32_t)(m->length / 4)) * 4;
 	at = m->at + offset;
 	number = number_of(place_of(m, offset));
+	reached = alive(z, m, offset);
 	if (fault_read(at, &value, &fault)) {
-		CHECK(alive(z, m) && m->protection, "step %lu: %p can be read", z->steps,
+		CHECK(reached && m->protection, "step %lu: %p can be read", z->steps,
 		      (void *)at);
 		CHECK(value == number, "step %lu: page %#x where %#x should be", z->steps, value,
 		      number);
 		look_at_type(z, m, at);
 		z->looks++;
 	} else {
-		CHECK(as_promised(&fault, at, m->protection) && !(alive(z, m) && m->protection),
+		CHECK(as_promised(&fault, at, m->protection) && !(reached && m->protection),
 		      "step %lu: read: signal %d at %p, touched %p", z->steps, fault.signal,
 		      (void *)fault.address, (void *)at);
 		z->faults++;
 	}
 	if (fault_write(at, number, &fault))
-		CHECK(alive(z, m) && m->protection & PROT_WRITE, "step %lu: %p can be written",
+		CHECK(reached && m->protection & PROT_WRITE, "step %lu: %p can be written",
 		      z->steps, (void *)at);
 	else
 		CHECK(as_promised(&fault, at, m->protection & PROT_WRITE) &&
-			      !(alive(z, m) && m->protection & PROT_WRITE),
+			      !(reached && m->protection & PROT_WRITE),
 		      "step %lu: write: signal %d at %p, touched %p", z->steps, fault.signal,
 		      (void *)fault.address, (void *)at);
 }

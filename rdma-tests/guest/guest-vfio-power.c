@@ -61,12 +61,18 @@ static void set_power_state(struct fixture *f, int capability, uint16_t state)
 				  sizeof(value)));
 }
 
-static void demand_asleep(struct slice *slice)
+static void demand_unreachable(struct slice *slice, int error)
 {
 	demand_revoked(slice->at);
 	CHECK_RET(try_mmap(peerbar_buffer_fd(slice->buffer), LENGTH, PROT_READ, MAP_SHARED, 0,
 			   NULL),
-		  -ENODEV);
+		  -error);
+}
+
+/* For the time being. */
+static void demand_asleep(struct slice *slice)
+{
+	demand_unreachable(slice, EAGAIN);
 }
 
 static void demand_awake(struct slice *slice)
@@ -103,7 +109,7 @@ static void revoked_in_d3(void)
 	set_power_state(&f, capability, 3);
 	CHECK_OK(peerbar_buffer_revoke(slice.buffer));
 	set_power_state(&f, capability, 0);
-	demand_asleep(&slice);
+	demand_unreachable(&slice, ENODEV);
 	CHECK_RET(peerbar_buffer_revoke(slice.buffer), -EBADFD);
 	sleeper_close(&f, &slice);
 }
@@ -142,7 +148,7 @@ static void low_power(void)
 	demand_asleep(&slice);
 	early = fixture_export(f.mem, MEM_BAR, BASE, LENGTH, NC);
 	CHECK_RET(try_mmap(peerbar_buffer_fd(early), LENGTH, PROT_READ, MAP_SHARED, 0, NULL),
-		  -ENODEV);
+		  -EAGAIN);
 	CHECK_OK(raw_set_low_power(device, 0));
 	demand_awake(&slice);
 	CHECK_OK(try_mmap(peerbar_buffer_fd(early), LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, 0,
@@ -165,7 +171,7 @@ static void revoked_in_low_power(void)
 	CHECK_OK(raw_set_low_power(device, 1));
 	CHECK_OK(peerbar_buffer_revoke(slice.buffer));
 	CHECK_OK(raw_set_low_power(device, 0));
-	demand_asleep(&slice);
+	demand_unreachable(&slice, ENODEV);
 	sleeper_close(&f, &slice);
 }
 
