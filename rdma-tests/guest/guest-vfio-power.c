@@ -24,6 +24,9 @@
 
 #define WAIT_MS 30000
 
+/* Somebody holds a buffer that has no file any more, all of the time. */
+static int orphan;
+
 /* Opens the device and a slice of it; skips when it has no way to sleep. */
 static int sleeper_open(struct fixture *f, struct slice *slice)
 {
@@ -40,12 +43,14 @@ static int sleeper_open(struct fixture *f, struct slice *slice)
 	}
 	slice_open(f, BASE, LENGTH, NC, slice);
 	pattern_fill(slice->at, LENGTH, 1);
+	orphan = fixture_orphan(f->mem, MEM_BAR, BASE, LENGTH);
 	return capability;
 }
 
 static void sleeper_close(struct fixture *f, struct slice *slice)
 {
 	slice_close(slice);
+	close(orphan);
 	fixture_close(f);
 }
 
@@ -64,9 +69,9 @@ static void set_power_state(struct fixture *f, int capability, uint16_t state)
 static void demand_unreachable(struct slice *slice, int error)
 {
 	demand_revoked(slice->at);
-	CHECK_RET(try_mmap(peerbar_buffer_fd(slice->buffer), LENGTH, PROT_READ, MAP_SHARED, 0,
-			   NULL),
-		  -error);
+	CHECK_RET(
+		try_mmap(peerbar_buffer_fd(slice->buffer), LENGTH, PROT_READ, MAP_SHARED, 0, NULL),
+		-error);
 }
 
 /* For the time being. */
@@ -79,8 +84,8 @@ static void demand_awake(struct slice *slice)
 {
 	CHECK(pattern_matches(slice->at, LENGTH, 1), "contents");
 	demand_alive(slice->at);
-	CHECK_OK(try_mmap(peerbar_buffer_fd(slice->buffer), LENGTH, PROT_READ, MAP_SHARED, 0,
-			  NULL));
+	CHECK_OK(
+		try_mmap(peerbar_buffer_fd(slice->buffer), LENGTH, PROT_READ, MAP_SHARED, 0, NULL));
 }
 
 /* D3 and back, by way of configuration space. */

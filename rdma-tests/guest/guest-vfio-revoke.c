@@ -186,6 +186,40 @@ static void decode_off(void)
 	fixture_close(&f);
 }
 
+/* Buffers without a file do no harm to what goes through all buffers, nor to closing the device. */
+static void without_file(void)
+{
+	enum { COUNT = 16 };
+	int orphans[COUNT];
+	struct fixture f;
+	struct slice slice;
+	int device;
+
+	fixture_open(&f, NEEDS | NEED_RESET);
+	device = peerbar_device_fd(f.mem);
+	for (int i = 0; i < COUNT; i++)
+		orphans[i] = fixture_orphan(f.mem, MEM_BAR, BASE, LENGTH);
+	slice_open(&f, BASE, LENGTH, NC, &slice);
+	for (int i = 0; i < 3; i++) {
+		CHECK_OK(peerbar_device_reset(f.mem));
+		demand_alive(slice.at);
+		CHECK_OK(raw_set_memory_decode(device, 0));
+		demand_revoked(slice.at);
+		CHECK_OK(raw_set_memory_decode(device, 1));
+		demand_alive(slice.at);
+	}
+	CHECK_OK(peerbar_buffer_revoke(slice.buffer));
+	slice_close(&slice);
+	fixture_close(&f);
+	fixture_open(&f, NEEDS);
+	slice_open(&f, BASE, LENGTH, NC, &slice);
+	demand_alive(slice.at);
+	slice_close(&slice);
+	for (int i = 0; i < COUNT; i++)
+		close(orphans[i]);
+	fixture_close(&f);
+}
+
 /* Revoked for good while decode is off: turning it on changes nothing. */
 static void permanent_while_off(void)
 {
@@ -252,6 +286,7 @@ static const struct tap_case cases[] = {
 	{"reset_comes_back", reset_comes_back},
 	{"reset_leaves_permanent", reset_leaves_permanent},
 	{"decode_off", decode_off},
+	{"without_file", without_file},
 	{"permanent_while_off", permanent_while_off},
 	{"export_while_off", export_while_off},
 	{"feature_arguments", feature_arguments},

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * The device goes away, or is reset by way of its slot, while its memory is
- * mapped by a process, written to by RDMA and mapped for another device's DMA.
+ * mapped by a process, written to by RDMA and mapped for another device's DMA,
+ * and while somebody holds a buffer that has no file any more.
  * vfio asks the owner to let go; once the device is closed, nothing of this
  * keeps it from going, nor its users from tidying up after it has gone.
  */
@@ -31,6 +32,7 @@ struct users {
 	struct peerbar_iova_map *iova;
 	struct stream *stream;
 	void *map;
+	int orphan;
 };
 
 static void users_open(struct fixture *f, struct users *u)
@@ -43,6 +45,7 @@ static void users_open(struct fixture *f, struct users *u)
 	CHECK_OK(peerbar_iova_map(f->reg, u->buffer, 0, STREAM_LENGTH, NULL, &u->iova));
 	options.dmabuf = peerbar_buffer_fd(u->buffer);
 	u->stream = stream_start(&options);
+	u->orphan = fixture_orphan(f->mem, MEM_BAR, BASE, STREAM_LENGTH);
 	demand_alive(u->map);
 }
 
@@ -61,6 +64,7 @@ static void users_close(struct users *u)
 	peerbar_iova_unmap(u->iova);
 	CHECK_SYS(munmap(u->map, STREAM_LENGTH), 0);
 	peerbar_buffer_close(u->buffer);
+	close(u->orphan);
 }
 
 static bool write_file(const char *path, const char *text)

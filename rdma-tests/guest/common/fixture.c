@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/dma-heap.h>
+#include <linux/membarrier.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <peerbar/mmio.h>
@@ -136,6 +139,21 @@ struct peerbar_buffer *fixture_export(struct peerbar_device *dev, unsigned int b
 
 	CHECK_OK(peerbar_buffer_export(dev, bar, &range, 1, &options, &buffer));
 	return buffer;
+}
+
+int fixture_orphan(struct peerbar_device *dev, unsigned int bar, uint64_t offset, uint64_t length)
+{
+	struct peerbar_buffer *buffer = fixture_export(dev, bar, offset, length, NC);
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", peerbar_buffer_fd(buffer));
+	fd = open(path, O_PATH | O_CLOEXEC);
+	CHECK(fd >= 0, "%s: %s", path, strerror(errno));
+	peerbar_buffer_close(buffer);
+	/* Files are freed after a grace period of RCU, for which this waits. */
+	CHECK_SYS(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0), 0);
+	return fd;
 }
 
 static void slice_map(struct slice *slice)

@@ -64,6 +64,11 @@ void fixture_close(struct fixture *f);
 
 struct peerbar_buffer *fixture_export(struct peerbar_device *dev, unsigned int bar, uint64_t offset,
 				      uint64_t length, enum peerbar_memattr memattr);
+/*
+ * What is left of a buffer of which everything was closed but a descriptor that
+ * was opened with O_PATH: the buffer, without its file.
+ */
+int fixture_orphan(struct peerbar_device *dev, unsigned int bar, uint64_t offset, uint64_t length);
 /* The descriptor of a buffer of the system heap. */
 int fixture_heap_buffer(size_t length);
 /* Exports a range of the memory BAR and maps it. */
