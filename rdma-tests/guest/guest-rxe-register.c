@@ -185,48 +185,6 @@ static void advice(void)
 	bench_close(&b);
 }
 
-/* All of the BAR but some pages, beginning with this one, registered at BASE. */
-static int register_most(struct bench *b, int page, uint64_t size, struct ibv_mr **mr)
-{
-	struct peerbar_buffer *buffer;
-	int err;
-
-	buffer = fixture_export(b->f.mem, MEM_BAR, page * KIB(4), size, NC);
-	*mr = ibv_reg_dmabuf_mr(b->l.rdma.pd, BASE - page * KIB(4), LENGTH, IOVA,
-				peerbar_buffer_fd(buffer), RDMA_ACCESS_ALL);
-	err = errno;
-	peerbar_buffer_close(buffer);
-	return *mr ? 0 : -err;
-}
-
-/*
- * The kernel maps a buffer's pages once, whichever buffer they are registered by,
- * and in all no more than eight times the BAR: then EBUSY, until one is gone.
- */
-static void too_much_mapped(void)
-{
-	enum { SAME = 12, MAX = 8 };
-	struct ibv_mr *mrs[SAME + MAX];
-	uint64_t size;
-	struct bench b;
-	int count = 0;
-
-	bench_open(&b);
-	size = b.f.mem_length - MAX * KIB(4);
-	for (; count < SAME; count++)
-		CHECK_OK(register_most(&b, 0, size, &mrs[count]));
-	for (; count < SAME + MAX - 1; count++)
-		CHECK_OK(register_most(&b, 1 + count - SAME, size, &mrs[count]));
-	CHECK_RET(register_most(&b, MAX, size, &mrs[count]), -EBUSY);
-	CHECK_OK(-ibv_dereg_mr(mrs[--count]));
-	CHECK_OK(register_most(&b, MAX, size, &mrs[count++]));
-	while (count--) {
-		write_and_look(&b, mrs[count], 1);
-		CHECK_OK(-ibv_dereg_mr(mrs[count]));
-	}
-	bench_close(&b);
-}
-
 /* Fast registration is the kernel's own: its request names the region by a pointer. */
 static void fast_registration(void)
 {
@@ -297,7 +255,7 @@ static void revoked(void)
 	bench_close(&b);
 }
 
-/* A region counts as a user of its pages' memory type, like any mapping. */
+/* A region uses its pages with the memory type of the buffer, like any mapping. */
 static void holds_its_memory_type(void)
 {
 	struct peerbar_buffer *nc, *wc;
@@ -307,88 +265,53 @@ static void holds_its_memory_type(void)
 
 	bench_open(&b);
 	nc = fixture_export(b.f.mem, MEM_BAR, MIB(4), LENGTH, NC);
-	wc = fixture_export(b.f.mem, MEM_BAR, MIB(4), LENGTH, WC);
+	wc = fixture_export(b.f.mem, MEM_BAR, MIB(4) + LENGTH - KIB(4), LENGTH, NC);
 	mr = loopback_register(&b.l, nc, 0, LENGTH, IOVA);
-	CHECK_RET(peerbar_map(wc, 0, LENGTH, NULL, &map), -EBUSY);
+	CHECK_RET(peerbar_buffer_set_memattr(wc, WC), -EBUSY);
 	CHECK_OK(-ibv_dereg_mr(mr));
+	CHECK_OK(peerbar_buffer_set_memattr(wc, WC));
+	CHECK_RET(try_register(&b, peerbar_buffer_fd(nc), 0, LENGTH, 0, RDMA_ACCESS_ALL), -EBUSY);
 	mr = loopback_register(&b.l, wc, 0, LENGTH, IOVA);
+	/* Other than a mapping it is in use still, noncached again or not. */
+	CHECK_OK(peerbar_buffer_set_memattr(wc, NC));
 	CHECK_RET(peerbar_map(nc, 0, LENGTH, NULL, &map), -EBUSY);
-	CHECK_OK(-ibv_dereg_mr(mr));
-	CHECK_OK(peerbar_map(nc, 0, LENGTH, NULL, &map));
-	demand_memtype(peerbar_mapping_addr(map), PEERBAR_MEMTYPE_UC_MINUS);
-	peerbar_unmap(map);
-	peerbar_buffer_close(wc);
-	peerbar_buffer_close(nc);
-	bench_close(&b);
-}
-
-/* A slice whose mapping claims all of its pages for write-combining. */
-static struct peerbar_mapping *claim_wc(struct bench *b, uint64_t offset, size_t length,
-					struct peerbar_buffer **wc)
-{
-	struct peerbar_mapping *map;
-
-	*wc = fixture_export(b->f.mem, MEM_BAR, offset, length, WC);
-	CHECK_OK(peerbar_map(*wc, 0, length, NULL, &map));
-	return map;
-}
-
-/*
- * Nobody's write-combining mapping of some pages decides about the others: they
- * may be registers. Where all pages are in use so, by however many, there is
- * nothing to decide.
- */
-static void follows_for_all_pages(void)
-{
-	struct peerbar_mapping *first_map, *second_map, *map;
-	struct peerbar_buffer *nc, *first, *second;
-	struct bench b;
-
-	bench_open(&b);
-	nc = fixture_export(b.f.mem, MEM_BAR, MIB(4), LENGTH, NC);
-	second_map = claim_wc(&b, MIB(4) + LENGTH / 2, LENGTH / 2, &second);
-	CHECK_RET(try_register(&b, peerbar_buffer_fd(nc), 0, LENGTH, 0, RDMA_ACCESS_ALL), -EBUSY);
-	first_map = claim_wc(&b, MIB(4), LENGTH / 2, &first);
-	CHECK_RET(try_register(&b, peerbar_buffer_fd(nc), 0, LENGTH, 0, RDMA_ACCESS_ALL), 0);
-	peerbar_unmap(second_map);
-	CHECK_RET(try_register(&b, peerbar_buffer_fd(nc), 0, LENGTH, 0, RDMA_ACCESS_ALL), -EBUSY);
-	peerbar_unmap(first_map);
-	CHECK_OK(peerbar_map(nc, 0, LENGTH, NULL, &map));
-	demand_memtype(peerbar_mapping_addr(map), PEERBAR_MEMTYPE_UC_MINUS);
-	peerbar_unmap(map);
-	peerbar_buffer_close(first);
-	peerbar_buffer_close(second);
-	peerbar_buffer_close(nc);
-	bench_close(&b);
-}
-
-/* The NIC does not care for the type: it follows who mapped the pages first. */
-static void follows_a_mapping(void)
-{
-	struct peerbar_buffer *nc, *wc;
-	struct peerbar_mapping *map;
-	struct ibv_mr *mr;
-	struct bench b;
-
-	bench_open(&b);
-	nc = fixture_export(b.f.mem, MEM_BAR, MIB(4), LENGTH, NC);
-	wc = fixture_export(b.f.mem, MEM_BAR, MIB(4), LENGTH, WC);
-	CHECK_OK(peerbar_map(wc, 0, LENGTH, NULL, &map));
-	demand_memtype(peerbar_mapping_addr(map), PEERBAR_MEMTYPE_WC);
-	mr = loopback_register(&b.l, nc, 0, LENGTH, IOVA);
 	pattern_fill(b.l.mem.at, LENGTH, 1);
 	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, LENGTH, IOVA, mr->rkey), 0);
-	demand_memtype(peerbar_mapping_addr(map), PEERBAR_MEMTYPE_WC);
-	CHECK(pattern_matches(peerbar_mapping_addr(map), LENGTH, 1), "contents");
-	/* And keeps the type for as long as it lives. */
-	peerbar_unmap(map);
-	CHECK_RET(peerbar_map(nc, 0, LENGTH, NULL, &map), -EBUSY);
 	CHECK_OK(-ibv_dereg_mr(mr));
 	CHECK_OK(peerbar_map(nc, 0, LENGTH, NULL, &map));
 	demand_memtype(peerbar_mapping_addr(map), PEERBAR_MEMTYPE_UC_MINUS);
 	peerbar_unmap(map);
 	peerbar_buffer_close(wc);
 	peerbar_buffer_close(nc);
+	bench_close(&b);
+}
+
+/* Who insists on importers that let go at once gets soft-RoCE, and other devices' DMA. */
+static void sync_importers(void)
+{
+	const struct peerbar_range range = {.offset = BASE, .length = LENGTH};
+	const struct peerbar_export_options options = {
+		.size = sizeof(options),
+		.sync_importers = true,
+	};
+	struct peerbar_iova_map *iova;
+	struct peerbar_buffer *buffer;
+	struct ibv_mr *mr;
+	struct fixture f;
+	struct bench b;
+
+	bench_open(&b);
+	fixture_open(&f, FIXTURE_REG | NEED_IOVA);
+	CHECK_OK(peerbar_buffer_export(b.f.mem, MEM_BAR, &range, 1, &options, &buffer));
+	mr = loopback_register(&b.l, buffer, 0, LENGTH, IOVA);
+	write_and_look(&b, mr, 3);
+	CHECK_OK(peerbar_iova_map(f.reg, buffer, 0, LENGTH, NULL, &iova));
+	CHECK_OK(peerbar_buffer_revoke(buffer));
+	CHECK_WC(rdma_write(&b.l.peer, &b.l.mem, 0, LENGTH, IOVA, mr->rkey), IBV_WC_REM_ACCESS_ERR);
+	peerbar_iova_unmap(iova);
+	CHECK_OK(-ibv_dereg_mr(mr));
+	peerbar_buffer_close(buffer);
+	fixture_close(&f);
 	bench_close(&b);
 }
 
@@ -416,14 +339,12 @@ static const struct tap_case cases[] = {
 	{"bad_ranges", bad_ranges},
 	{"last_address", last_address},
 	{"advice", advice},
-	{"too_much_mapped", too_much_mapped},
 	{"fast_registration", fast_registration},
 	{"bad_access", bad_access},
 	{"bad_descriptors", bad_descriptors},
 	{"revoked", revoked},
 	{"holds_its_memory_type", holds_its_memory_type},
-	{"follows_a_mapping", follows_a_mapping},
-	{"follows_for_all_pages", follows_for_all_pages},
+	{"sync_importers", sync_importers},
 	{"many_times", many_times},
 };
 

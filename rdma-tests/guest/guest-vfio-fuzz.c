@@ -306,6 +306,20 @@ static bool all_ranges(const struct fuzz *z, const struct export *e, bool window
 	return true;
 }
 
+static void lend(struct fuzz *z, struct buffer *b)
+{
+	struct verdict v = {.count = 0};
+	int ret;
+
+	forbid_conflict(z, b, WC, &v);
+	ret = raw_memattr(z->device, b->fd, WC);
+	judge(z, &v, ret, "memattr of a new buffer");
+	if (ret)
+		return;
+	b->memattr = WC;
+	claim(b, WC);
+}
+
 static void adopt(struct fuzz *z, const struct export *e, int fd)
 {
 	for (int i = 0; i < BUFFERS; i++) {
@@ -319,8 +333,8 @@ static void adopt(struct fuzz *z, const struct export *e, int fd)
 		for (uint32_t r = 0; r < e->nr; r++)
 			b->length += e->ranges[r].length;
 		/* As many of either type, or the first to come shut out the other. */
-		b->memattr = dice(z, 2) ? WC : NC;
-		CHECK_OK(raw_memattr(z->device, fd, b->memattr));
+		if (dice(z, 2))
+			lend(z, b);
 		return;
 	}
 	close(fd);
@@ -500,7 +514,6 @@ static int choose_map_flags(struct fuzz *z, struct verdict *v)
 	       (chance(z, 10) ? MAP_POPULATE : 0) | (chance(z, 5) ? MAP_NORESERVE : 0);
 }
 
-
 static void step_map(struct fuzz *z)
 {
 	struct map m = {.buffer = any_buffer(z)}, *slot = free_map(z);
@@ -624,8 +637,7 @@ static void step_touch(struct fuzz *z)
 	number = number_of(place_of(m, offset));
 	reached = alive(z, m, offset);
 	if (fault_read(at, &value, &fault)) {
-		CHECK(reached && m->protection, "step %lu: %p can be read", z->steps,
-		      (void *)at);
+		CHECK(reached && m->protection, "step %lu: %p can be read", z->steps, (void *)at);
 		CHECK(value == number, "step %lu: page %#x where %#x should be", z->steps, value,
 		      number);
 		look_at_type(z, m, at);
