@@ -162,9 +162,10 @@ static void bad_range_lists(void)
 	CHECK_RET(raw_export(device, MEM_BAR, 0, ranges, 2), -EINVAL);
 	ranges[0].length = ranges[1].length = 1ULL << 63;
 	CHECK_RET(raw_export(device, MEM_BAR, 0, ranges, 2), -EINVAL);
-	/* Reserved flags must be zero. */
+	/* Flags that nobody knows: 1 is the only one that means something. */
 	ranges[0].length = KIB(4);
-	CHECK_RET(raw_export(device, MEM_BAR, 1, ranges, 1), -EINVAL);
+	CHECK_RET(raw_export(device, MEM_BAR, 2, ranges, 1), -EINVAL);
+	CHECK_RET(raw_export(device, MEM_BAR, ~0U, ranges, 1), -EINVAL);
 	fixture_close(&f);
 }
 
