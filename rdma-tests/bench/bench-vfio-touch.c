@@ -16,6 +16,7 @@
 struct way {
 	struct fixture *f;
 	struct peerbar_buffer *buffer; /* NULL: the region */
+	enum peerbar_memattr memattr;
 	struct peerbar_mapping *mapping;
 };
 
@@ -29,6 +30,19 @@ static volatile uint8_t *map_region(struct way *way)
 	at = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, device, (off_t)offset);
 	CHECK(at != MAP_FAILED, "mmap of the region: %s", strerror(errno));
 	return at;
+}
+
+/* While the buffer is write-combining the region's mapping of its pages faults for good. */
+static void lend(struct way *way)
+{
+	if (way->buffer)
+		CHECK_OK(peerbar_buffer_set_memattr(way->buffer, way->memattr));
+}
+
+static void give_back(struct way *way)
+{
+	if (way->buffer)
+		CHECK_OK(peerbar_buffer_set_memattr(way->buffer, NC));
 }
 
 static volatile uint8_t *map(struct way *way)
@@ -63,33 +77,45 @@ static double faults_so_far(void)
 
 static double faults_sample(void *arg)
 {
-	volatile uint8_t *at = map(arg);
-	double faults = faults_so_far();
+	volatile uint8_t *at;
+	double faults;
 
+	lend(arg);
+	at = map(arg);
+	faults = faults_so_far();
 	touch(arg, at);
 	faults = faults_so_far() - faults;
 	unmap(arg, at);
+	give_back(arg);
 	return faults;
 }
 
 static double map_sample(void *arg)
 {
-	double start = measure_now(), end;
-	volatile uint8_t *at = map(arg);
+	volatile uint8_t *at;
+	double start, end;
 
+	lend(arg);
+	start = measure_now();
+	at = map(arg);
 	end = measure_now();
 	unmap(arg, at);
+	give_back(arg);
 	return end - start;
 }
 
 static double touch_sample(void *arg)
 {
-	volatile uint8_t *at = map(arg);
-	double start = measure_now(), end;
+	volatile uint8_t *at;
+	double start, end;
 
+	lend(arg);
+	at = map(arg);
+	start = measure_now();
 	touch(arg, at);
 	end = measure_now();
 	unmap(arg, at);
+	give_back(arg);
 	return end - start;
 }
 
@@ -105,15 +131,14 @@ static void compare(const char *figure, const char *operation, const char *unit,
 	measure(&point, sides, 2, rounds);
 }
 
-/*
- * The region's mapping is noncached. It is there before and after a WC one of
- * the same pages, never beside it.
- */
+/* The region's mapping is noncached. It is there before and after a WC one of the same pages, never beside it. */
 static void compare_all(struct fixture *f, enum peerbar_memattr memattr, unsigned int rounds)
 {
 	struct way ways[2] = {
 		{.f = f},
-		{.f = f, .buffer = fixture_export(f->mem, MEM_BAR, 0, LENGTH, memattr)},
+		{.f = f,
+		 .buffer = fixture_export(f->mem, MEM_BAR, 0, LENGTH, NC),
+		 .memattr = memattr},
 	};
 	bool wc = memattr == WC;
 
