@@ -162,6 +162,17 @@ static int backend_wanted(const struct peerbar_device_options *options,
 	return 0;
 }
 
+/* Whoever closes comes before the next user, or use without a pause would keep it waiting. */
+static void init_closing(pthread_rwlock_t *closing)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(closing, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 static struct peerbar_device *new_device(struct peerbar *pb, const struct pb_site *site)
 {
 	struct peerbar_device *dev = calloc(1, sizeof(*dev));
@@ -171,7 +182,7 @@ static struct peerbar_device *new_device(struct peerbar *pb, const struct pb_sit
 	dev->pb = pb;
 	dev->fd = -1;
 	dev->refs = 1;
-	pthread_rwlock_init(&dev->closing, NULL);
+	init_closing(&dev->closing);
 	strcpy(dev->address, site->address);
 	return dev;
 }

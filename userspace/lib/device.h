@@ -13,7 +13,7 @@ struct peerbar_device {
 	const struct pb_backend *backend;
 	struct pb_space *space;
 	unsigned int refs;	  /* the handle, its buffers and DMA mappings */
-	pthread_rwlock_t closing; /* protects the descriptor from being closed */
+	pthread_rwlock_t closing; /* protects the descriptor from being closed; not recursive */
 	int fd;			  /* -1: closed */
 	struct pb_features features;
 	char address[PEERBAR_ADDRESS_MAX];
